@@ -1,0 +1,1 @@
+//! IEEE 1212 configuration ROMs.

@@ -1,0 +1,23 @@
+//! IEEE 1394 ("FireWire") as a host can reach it.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`bus`] | the vocabulary of the bus: node ids, addresses, transactions, events; and [`bus::Machine`], the shape of everything that speaks on it |
+//! | [`config_rom`] | IEEE 1212 configuration ROMs, read and built |
+//! | [`sim`] | a virtual bus with its own clock |
+//! | [`port`] | the one seam between protocol and bus; firewire-cdev and the virtual bus implement it |
+//! | [`cdev`] | Linux's `/dev/fw*` |
+//!
+//! [`bus`], [`config_rom`] and [`sim`]'s core need no operating system; [`port`], [`cdev`] and
+//! the threads over the virtual bus come with the feature `std` (on by default).
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod bus;
+#[cfg(feature = "std")]
+pub mod cdev;
+pub mod config_rom;
+#[cfg(feature = "std")]
+pub mod port;
+pub mod sim;

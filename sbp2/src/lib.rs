@@ -1,0 +1,11 @@
+//! The Serial Bus Protocol 2 (SBP-2): how a disk is spoken to across IEEE 1394.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`scsi`] | CDBs, sense, INQUIRY and mode data, the disk command set |
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod scsi;

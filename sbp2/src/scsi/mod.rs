@@ -1,0 +1,1 @@
+//! SCSI as far as a disk across SBP-2 needs it.

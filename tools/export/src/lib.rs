@@ -1,0 +1,1 @@
+//! A disk handed to the host.
