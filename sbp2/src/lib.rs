@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`wire`] | every structure that crosses the bus |
 //! | [`scsi`] | CDBs, sense, INQUIRY and mode data, the disk command set |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -9,3 +10,4 @@
 extern crate alloc;
 
 pub mod scsi;
+pub mod wire;
