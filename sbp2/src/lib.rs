@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`initiator`] | a host: login, reconnect, logout, commands |
 //! | [`wire`] | every structure that crosses the bus |
 //! | [`scsi`] | CDBs, sense, INQUIRY and mode data, the disk command set |
 #![no_std]
@@ -9,5 +10,6 @@
 
 extern crate alloc;
 
+pub mod initiator;
 pub mod scsi;
 pub mod wire;
