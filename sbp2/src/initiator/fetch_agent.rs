@@ -67,12 +67,13 @@ enum Write {
     Doorbell,
 }
 
-/// The last ORB of the list. The agent may read its next_ORB again until a later ORB has its
-/// status, so it stays readable when its command has ended.
+/// The ORB of a command that has ended. The agent may read its next_ORB again until an ORB that was
+/// issued later has its status.
 #[derive(Debug)]
-struct Tail {
+struct Ended {
     slot: u32,
-    ended: Option<CommandOrb>,
+    sequence: u64,
+    orb: CommandOrb,
 }
 
 #[derive(Debug)]
@@ -85,7 +86,9 @@ pub(super) struct FetchAgent {
     tasks: Vec<Option<Task>>,
     /// The slots in use, in the order in which they were issued.
     order: VecDeque<u32>,
-    tail: Option<Tail>,
+    /// The slot of the last ORB of the list.
+    tail: Option<u32>,
+    ended: Option<Ended>,
     next_slot: u32,
     /// Those of which nothing has come back.
     writes: Vec<(Token, Write)>,
@@ -108,6 +111,7 @@ impl FetchAgent {
             tasks: (0..COMMAND_SLOTS).map(|_| None).collect(),
             order: VecDeque::new(),
             tail: None,
+            ended: None,
             next_slot: 0,
             writes: Vec::new(),
             retry: None,
@@ -171,6 +175,7 @@ impl FetchAgent {
             self.requeue(waiting);
         }
         self.tail = None;
+        self.ended = None;
         self.writes.clear();
         self.retry = None;
         self.needs.clear();
@@ -400,7 +405,7 @@ impl FetchAgent {
         self.tasks[slot as usize] = Some(task);
         let linked = !self.order.is_empty() && self.link_to_tail(slot, context);
         self.order.push_back(slot);
-        self.tail = Some(Tail { slot, ended: None });
+        self.tail = Some(slot);
         if linked {
             self.ring_doorbell(context);
         } else {
@@ -408,14 +413,14 @@ impl FetchAgent {
         }
     }
 
-    /// The next slot that is neither in use nor the tail. There are more slots than a depth can
+    /// The next slot of which nothing can be read any more. There are more slots than a depth can
     /// use, so one is always found.
     fn free_slot(&mut self) -> u32 {
         loop {
             let slot = self.next_slot;
             self.next_slot = (slot + 1) % COMMAND_SLOTS;
-            let is_tail = self.tail.as_ref().is_some_and(|tail| tail.slot == slot);
-            if self.tasks[slot as usize].is_none() && !is_tail {
+            let readable = self.ended.as_ref().is_some_and(|ended| ended.slot == slot);
+            if self.tasks[slot as usize].is_none() && !readable {
                 return slot;
             }
         }
@@ -423,13 +428,13 @@ impl FetchAgent {
 
     fn link_to_tail(&mut self, slot: u32, context: &Context) -> bool {
         let next = Pointer::next_orb(context.layout.orb(slot));
-        let Some(tail) = &mut self.tail else {
+        let Some(tail) = self.tail else {
             return false;
         };
-        let orb = match (&mut tail.ended, &mut self.tasks[tail.slot as usize]) {
-            (Some(orb), _) => orb,
-            (None, Some(task)) => &mut task.orb,
-            (None, None) => return false,
+        let orb = match (&mut self.tasks[tail as usize], &mut self.ended) {
+            (Some(task), _) => &mut task.orb,
+            (None, Some(ended)) if ended.slot == tail => &mut ended.orb,
+            _ => return false,
         };
         orb.next_orb = next;
         true
@@ -535,10 +540,14 @@ impl FetchAgent {
         let missed = block.source() == StatusSource::OrbNextNull
             && !task.orb.next_orb.is_null()
             && !self.order.is_empty();
-        match &mut self.tail {
-            Some(tail) if tail.slot == slot => tail.ended = Some(task.orb),
-            // An ORB later than the tail of its time has its status.
-            _ => {}
+        let sequence = task.sequence;
+        if self.ended.as_ref().is_none_or(|it| it.sequence < sequence) {
+            let orb = task.orb;
+            self.ended = Some(Ended {
+                slot,
+                sequence,
+                orb,
+            });
         }
         let dead = block.dead();
         self.end(task, block, context);
@@ -598,18 +607,15 @@ impl FetchAgent {
         else {
             return refused;
         };
-        let ended = match &self.tail {
-            Some(tail) if tail.slot == slot => tail.ended,
-            _ => None,
-        };
+        let ended = self.ended.as_ref().filter(|ended| ended.slot == slot);
         let task = self.tasks.get_mut(slot as usize).and_then(Option::as_mut);
         match (place, task) {
             (Place::Orb { offset, .. }, Some(task)) => {
                 task::serve_orb(&task.orb, offset, operation)
             }
-            (Place::Orb { offset, .. }, None) => {
-                ended.map_or(refused, |orb| task::serve_orb(&orb, offset, operation))
-            }
+            (Place::Orb { offset, .. }, None) => ended.map_or(refused, |ended| {
+                task::serve_orb(&ended.orb, offset, operation)
+            }),
             (Place::PageTable { offset, .. }, Some(task)) => {
                 task.serve_page_table(offset, operation)
             }

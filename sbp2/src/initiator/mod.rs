@@ -35,6 +35,8 @@ mod notice;
 mod received;
 mod session;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use ohci_raw::bus::{
     Action, Address, AddressRange, BusReset, Event, IncomingRequest, Instant, Machine, Operation,

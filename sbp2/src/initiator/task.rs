@@ -46,6 +46,8 @@ pub(super) struct Task {
     pub(super) waiting: Waiting,
     pub(super) orb: CommandOrb,
     pub(super) deadline: Instant,
+    /// Counts the ORBs of this initiator.
+    pub(super) sequence: u64,
     page_table: Vec<PageTableEntry>,
     buffer: Vec<u8>,
     received: Received,
@@ -85,6 +87,7 @@ impl Task {
             waiting,
             orb,
             deadline: now + allowed,
+            sequence: context.counters.orbs,
             page_table,
             buffer,
             received: Received::default(),
