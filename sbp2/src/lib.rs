@@ -3,9 +3,11 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`scsi`] | CDBs, sense, INQUIRY and mode data, the disk command set |
+//! | [`mod@unit`] | what a configuration ROM says of a logical unit; quirks |
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod scsi;
+pub mod unit;
