@@ -5,6 +5,7 @@
 //! | [`initiator`] | a host: login, reconnect, logout, commands |
 //! | [`wire`] | every structure that crosses the bus |
 //! | [`scsi`] | CDBs, sense, INQUIRY and mode data, the disk command set |
+//! | [`mod@unit`] | what a configuration ROM says of a logical unit; quirks |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -12,4 +13,5 @@ extern crate alloc;
 
 pub mod initiator;
 pub mod scsi;
+pub mod unit;
 pub mod wire;
