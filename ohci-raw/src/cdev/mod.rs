@@ -1,1 +1,4 @@
 //! Linux firewire-cdev.
+#![deny(unsafe_code)]
+
+pub mod abi;
