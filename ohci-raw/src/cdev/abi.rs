@@ -407,8 +407,8 @@ pub mod number {
 }
 
 mod raw {
-    use super::{Allocate, Deallocate, GetInfo, InitiateBusReset, SendRequest, SendResponse};
     use super::number::TYPE;
+    use super::{Allocate, Deallocate, GetInfo, InitiateBusReset, SendRequest, SendResponse};
 
     nix::ioctl_readwrite!(get_info, TYPE, 0x00, GetInfo);
     nix::ioctl_write_ptr!(send_request, TYPE, 0x01, SendRequest);
@@ -473,12 +473,7 @@ pub fn send_request(fd: BorrowedFd<'_>, mut request: SendRequest, data: &[u8]) -
 /// # Errors
 /// `EINVAL`: no such handle, or the wrong length; the handle is used up and the peer gets no
 /// answer. `ENODEV`: the node is gone.
-pub fn send_response(
-    fd: BorrowedFd<'_>,
-    handle: u32,
-    rcode: u32,
-    data: &[u8],
-) -> io::Result<()> {
+pub fn send_response(fd: BorrowedFd<'_>, handle: u32, rcode: u32, data: &[u8]) -> io::Result<()> {
     let response = SendResponse {
         rcode,
         length: length_of(data)?,

@@ -78,7 +78,10 @@ fn facts() -> Vec<Fact> {
         ("request", size_of::<RequestEvent>()),
         ("request2", size_of::<Request2Event>()),
     ] {
-        facts.push((format!("offsetof(struct fw_cdev_event_{c}, data)"), size as u64));
+        facts.push((
+            format!("offsetof(struct fw_cdev_event_{c}, data)"),
+            size as u64,
+        ));
     }
     values! { facts:
         number::GET_INFO => "FW_CDEV_IOC_GET_INFO"
@@ -135,7 +138,10 @@ fn facts_of_version_6() -> Vec<Fact> {
         ("response2", size_of::<Response2Event>()),
         ("request3", size_of::<Request3Event>()),
     ] {
-        facts.push((format!("offsetof(struct fw_cdev_event_{c}, data)"), size as u64));
+        facts.push((
+            format!("offsetof(struct fw_cdev_event_{c}, data)"),
+            size as u64,
+        ));
     }
     values! { facts:
         event_type::REQUEST3 => "FW_CDEV_EVENT_REQUEST3"
@@ -164,7 +170,11 @@ fn program(always: &[Fact], version_6: &[Fact]) -> String {
 /// Says on the terminal what was not tested. The test harness swallows `eprintln!`.
 fn skip(what: &str) {
     assert!(std::env::var_os("CI").is_none(), "{what}, and this is CI");
-    writeln!(std::io::stderr(), "skipped: comparison with {HEADER}: {what}").unwrap();
+    writeln!(
+        std::io::stderr(),
+        "skipped: comparison with {HEADER}: {what}"
+    )
+    .unwrap();
 }
 
 #[test]
