@@ -16,6 +16,7 @@
 //! | `inquiry`, `vpd`, `capacity`, `mode`, `report_luns` | parameter data: what a disk says of itself |
 //! | `medium` | blocks behind a device server; a sparse disk in memory |
 //! | `device_server` | target side: executes commands |
+//! | `bring_up` | initiator side: the first commands to a disk, and what they found out |
 //!
 //! Two command sets meet on FireWire: SBC (peripheral device type 0x00), the full one, and RBC
 //! (0x0e), the reduced one that most bridges claim. They share the commands that matter. They
@@ -25,6 +26,7 @@
 //! SBP-2 annex B (sense data in status blocks). Nothing here does I/O or reads a clock.
 
 mod asc;
+mod bring_up;
 mod bytes;
 mod capacity;
 mod cdb;
@@ -40,6 +42,7 @@ mod text;
 mod vpd;
 
 pub use asc::AdditionalSense;
+pub use bring_up::{BringUp, BringUpConfig, BringUpError, CommandOutcome, DiskInfo, Step};
 pub use capacity::{Capacity10, Capacity16};
 pub use cdb::{
     Cdb, CdbError, InvalidField, MAX_BLOCKS_10, ModePageSelect, RawCdb, Transfer, check_usage,
