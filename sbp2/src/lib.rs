@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`disk`] | a logical unit as a block device, on top of the initiator |
 //! | [`initiator`] | a host: login, reconnect, logout, commands |
 //! | [`wire`] | every structure that crosses the bus |
 //! | [`scsi`] | CDBs, sense, INQUIRY and mode data, the disk command set |
@@ -11,6 +12,7 @@
 
 extern crate alloc;
 
+pub mod disk;
 pub mod initiator;
 pub mod scsi;
 pub mod unit;
