@@ -1,4 +1,5 @@
 //! The ROMs of real devices, and what is known about each from elsewhere.
+#![expect(clippy::unwrap_used, reason = "in a test to fail is to say so")]
 
 use std::path::{Path, PathBuf};
 
