@@ -59,11 +59,13 @@ pub struct Unit {
     pub offset: Offset,
     /// The unit directory's id, 24 bits: explicit, or made from its address.
     pub directory_id: u32,
-    /// The management agent's register, in quadlets from the start of register space.
-    pub management_agent_offset: Option<u32>,
+    /// The management agent's register. The ROM has it in quadlets, this is in bytes.
+    pub management_agent_offset: Option<Offset>,
     /// The model, if the unit directory itself has one.
     pub model_id: Option<u32>,
-    /// The unit directory's texts, most often the model's name.
+    /// The model's name, if the unit directory has a text for its model.
+    pub model_text: Option<String>,
+    /// All of the unit directory's texts.
     pub texts: Vec<String>,
     /// The firmware's revision, 24 bits. [`Quirks`] depend on it.
     pub firmware_revision: Option<u32>,
@@ -124,8 +126,9 @@ impl Unit {
         Some(Self {
             offset: directory.offset,
             directory_id: directory.id(),
-            management_agent_offset: directory.value(key::MANAGEMENT_AGENT),
+            management_agent_offset: directory.find(key::MANAGEMENT_AGENT).and_then(register),
             model_id: directory.value(Key::MODEL),
+            model_text: rom.text_for(directory, Key::MODEL),
             texts: rom.texts_of(directory),
             firmware_revision: directory.value(key::FIRMWARE_REVISION),
             mgt_orb_timeout: characteristics
@@ -134,12 +137,7 @@ impl Unit {
             command_set_spec_id: directory.value(key::COMMAND_SET_SPEC_ID),
             command_set: directory.value(key::COMMAND_SET),
             max_reconnect_hold: max_reconnect_hold.map(low_half),
-            unique_id: directory
-                .find(Key::EUI64_LEAF)
-                .and_then(|entry| match &entry.target {
-                    Target::Leaf(leaf) => leaf.eui64(),
-                    _ => None,
-                }),
+            unique_id: directory.find(Key::EUI64_LEAF).and_then(eui64),
             logical_units: logical_units(rom, directory),
         })
     }
@@ -147,9 +145,7 @@ impl Unit {
     /// The management agent's address.
     #[must_use]
     pub fn management_agent(&self) -> Option<Address> {
-        // 24 bits, so four times as much fits.
-        let offset = self.management_agent_offset?;
-        Some(Offset::new(offset.saturating_mul(4)).address())
+        self.management_agent_offset.map(Offset::address)
     }
 
     /// How long to wait for the answer to a login: what the ROM says, but at least 5 s and at
@@ -173,6 +169,20 @@ impl Unit {
     #[must_use]
     pub fn quirks(&self) -> Quirks {
         Quirks::of(self.firmware_revision, self.model_id)
+    }
+}
+
+fn register(entry: &Entry) -> Option<Offset> {
+    match entry.target {
+        Target::Register(offset) => Some(offset),
+        _ => None,
+    }
+}
+
+fn eui64(entry: &Entry) -> Option<Eui64> {
+    match &entry.target {
+        Target::Leaf(leaf) => leaf.eui64(),
+        _ => None,
     }
 }
 

@@ -33,8 +33,9 @@ fn a_real_oxford_bridge_is_understood() {
     let expected = Unit {
         offset: Offset::new(0x430),
         directory_id: 0x00_0430,
-        management_agent_offset: Some(0xc000),
+        management_agent_offset: Some(Offset::new(0x3_0000)),
         model_id: Some(1),
+        model_text: None,
         texts: Vec::new(),
         firmware_revision: Some(0x25),
         mgt_orb_timeout: Some(Duration::from_secs(30)),
@@ -100,13 +101,27 @@ fn logical_units_come_from_the_unit_directory_and_from_their_own() {
 #[test]
 fn the_management_agent_shares_its_key_id_with_the_logical_unit_number() {
     let unit = unit_of(sbp2().register(key::MANAGEMENT_AGENT, 0x4000));
-    assert_eq!(unit.management_agent_offset, Some(0x4000));
+    assert_eq!(unit.management_agent_offset, Some(Offset::new(0x1_0000)));
     assert_eq!(unit.logical_units, []);
     let highest = unit_of(sbp2().register(key::MANAGEMENT_AGENT, 0xff_ffff));
     assert_eq!(
         highest.management_agent(),
         Some(Address::new(0xffff_f3ff_fffc))
     );
+}
+
+#[test]
+fn a_text_after_the_model_is_the_models_name() {
+    let directory = DirectoryBuilder::new().text("of the logical unit");
+    let unit = unit_of(
+        sbp2()
+            .text("1.0")
+            .immediate(Key::MODEL, 7)
+            .text("Disk")
+            .directory(key::LOGICAL_UNIT_DIRECTORY, directory),
+    );
+    assert_eq!(unit.model_text.as_deref(), Some("Disk"));
+    assert_eq!(unit.texts, ["1.0", "Disk"]);
 }
 
 #[test]
