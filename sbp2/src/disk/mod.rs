@@ -24,6 +24,7 @@ mod request;
 mod tests;
 mod verdict;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -61,7 +62,7 @@ enum State {
     /// The disk is asked what it is.
     BringingUp {
         login: Login,
-        bring_up: BringUp,
+        bring_up: Box<BringUp>,
         command: Option<CommandTag>,
     },
     /// Requests are carried out.
@@ -282,7 +283,7 @@ impl Disk {
         self.last_login = Some(login);
         self.state = State::BringingUp {
             login,
-            bring_up: BringUp::new(self.bring_up_config, now),
+            bring_up: Box::new(BringUp::new(self.bring_up_config, now)),
             command: None,
         };
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod rom;
+mod session;
 
 /// Share a FireWire (SBP-2) disk between hosts.
 #[derive(Parser)]
