@@ -17,8 +17,8 @@ use crate::bus::{
 /// slow devices.
 pub const SPLIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many transactions of one node may be under way at a time: the 64 transaction labels of a
-/// controller.
+/// How many transactions of one host may be under way at a time: Linux has 64 transaction labels
+/// for each controller. Machines are not limited, they are hardware with queues of their own.
 pub const TRANSACTION_LABELS: usize = 64;
 
 /// How many steps one call takes at most. Machines that never fall silent would otherwise keep
@@ -194,6 +194,7 @@ impl Bus {
     }
 
     pub(super) fn run(&mut self, now: Instant) {
+        let now = now.max(self.now);
         for _ in 0..STEPS_PER_CALL {
             match self.agenda.first_entry() {
                 Some(entry) if entry.key().0 <= now => {
@@ -204,7 +205,7 @@ impl Bus {
                 _ => break,
             }
         }
-        self.now = self.now.max(now);
+        self.now = now;
     }
 
     fn step(&mut self, due: Due) {

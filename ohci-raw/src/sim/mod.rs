@@ -66,7 +66,7 @@
 //! - **Speeds.** A packet that is faster than one of the two nodes is heard by nobody:
 //!   [`RCode::NO_ACK`]. One with more data than its speed allows is not sent:
 //!   [`RCode::SEND_ERROR`].
-//! - **Labels.** A node can have [`TRANSACTION_LABELS`] transactions under way; one more ends with
+//! - **Labels.** A host can have [`TRANSACTION_LABELS`] transactions under way; one more ends with
 //!   [`RCode::SEND_ERROR`].
 //! - **Split timeout.** A transaction without a response ends with [`RCode::CANCELLED`]
 //!   ([`Bus::set_split_timeout`]).
@@ -105,6 +105,8 @@ mod faults;
 mod node;
 #[cfg(feature = "std")]
 mod port;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod transactions;
 mod wire;

@@ -39,7 +39,7 @@ impl Bus {
     }
 
     /// Attaches a node that runs on the bus itself, and resets the bus. Requests that lie inside
-    /// one of `claims` go to `machine`.
+    /// one of `claims`, which must not overlap, go to `machine`.
     pub fn attach_machine(
         &mut self,
         config: NodeConfig,

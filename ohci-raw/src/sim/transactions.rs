@@ -73,7 +73,7 @@ impl Bus {
         let refusal = match view {
             None => Err(RCode::GENERATION),
             Some(_) if block_length(&operation) > speed.max_payload() => Err(RCode::SEND_ERROR),
-            Some(_) if self.nodes[from].labels == TRANSACTION_LABELS => Err(RCode::SEND_ERROR),
+            Some(_) if self.out_of_labels(from) => Err(RCode::SEND_ERROR),
             Some(view) => Ok(view),
         };
         let view = match refusal {
@@ -358,6 +358,11 @@ impl Bus {
     pub(super) fn time_out(&mut self, id: u64) {
         self.counters.split_timeouts += 1;
         self.finish(id, RCode::CANCELLED, Vec::new());
+    }
+
+    fn out_of_labels(&self, node: usize) -> bool {
+        let node = &self.nodes[node];
+        node.is_host() && node.labels >= TRANSACTION_LABELS
     }
 
     fn path_speed(&self, a: usize, b: usize) -> Speed {
