@@ -30,7 +30,11 @@ pub struct NodeInfo {
 }
 
 impl NodeInfo {
-    /// Whether the node is this host's own controller.
+    /// Whether the node seems to be this host's own controller.
+    ///
+    /// A node that was just unplugged keeps its file for two seconds or more, and with it the id
+    /// of its last generation, which may be the controller's id by now: of two that seem so,
+    /// the one in the later generation is.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.state.node == self.state.local

@@ -158,7 +158,7 @@ impl<F: NodeFile> CdevPort<F> {
         ioctl(&self.nodes.local().file).map_err(DeviceError::into_port_error)
     }
 
-    fn node(found: &FoundNode<F>) -> Result<Option<Node>, DeviceError> {
+    fn node(key: Key, found: &FoundNode<F>) -> Result<Option<Node>, DeviceError> {
         let info = found.file.info()?;
         let Some(eui64) = info.eui64() else {
             return Ok(None);
@@ -169,7 +169,7 @@ impl<F: NodeFile> CdevPort<F> {
             generation: info.state.generation,
             eui64,
             speed: found.file.speed()?,
-            is_local: info.is_local(),
+            is_local: key == LOCAL,
             rom: info.rom,
         }))
     }
@@ -192,7 +192,7 @@ impl<F: NodeFile> Port for CdevPort<F> {
         // What is seen here is not taken for news: requests from before the reset may still be
         // waiting to be read, and in their order they are good.
         for (key, found) in self.nodes.iter() {
-            match Self::node(found) {
+            match Self::node(key, found) {
                 Ok(node) => nodes.extend(node),
                 Err(error) if key != LOCAL && error.is_gone() => lost.push((key, error)),
                 Err(error) => return Err(error.into_port_error()),
