@@ -204,6 +204,7 @@ impl<F: NodeFile> Port for CdevPort<F> {
         Ok(nodes)
     }
 
+    /// Broadcasts have no node file and go nowhere.
     fn send(&mut self, transaction: Transaction) -> Result<(), PortError> {
         let Transaction {
             token,
@@ -219,9 +220,6 @@ impl<F: NodeFile> Port for CdevPort<F> {
         };
         if self.gone {
             return Err(self.gone_error());
-        }
-        if destination.is_broadcast() {
-            return Err(nowhere);
         }
         let Some((key, file)) = self.nodes.find(destination, generation) else {
             return Err(nowhere);
@@ -348,13 +346,15 @@ impl<F: NodeFile> Port for CdevPort<F> {
     }
 }
 
-/// Whole milliseconds, rounded up so as not to come back early and spin.
 fn epoll_timeout(until: Option<Clock>) -> EpollTimeout {
     let Some(until) = until else {
         return EpollTimeout::NONE;
     };
     let left = until.saturating_duration_since(Clock::now());
-    let millis = left.as_nanos().div_ceil(1_000_000);
-    let millis = i32::try_from(millis).unwrap_or(i32::MAX);
-    EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
+    EpollTimeout::try_from(whole_millis(left)).unwrap_or(EpollTimeout::MAX)
+}
+
+/// Rounded up, so as not to come back early and spin.
+fn whole_millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }
