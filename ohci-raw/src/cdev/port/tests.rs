@@ -213,6 +213,14 @@ fn a_node_that_vanishes_is_dropped_and_what_it_owed_is_cancelled() {
 }
 
 #[test]
+fn a_file_that_hangs_up_and_has_nothing_to_read_is_dropped_instead_of_asked_for_ever() {
+    let mut bench = Bench::new();
+    bench.disk.hang_up();
+    assert_eq!(bench.next(), None);
+    assert_eq!(bench.port.counters().lost_nodes, 1);
+}
+
+#[test]
 fn what_was_read_before_a_node_vanished_is_still_told() {
     let mut bench = Bench::new();
     bench.send(DISK, 1, 5).unwrap();
