@@ -30,7 +30,11 @@ pub struct NodeInfo {
 }
 
 impl NodeInfo {
-    /// Whether the node is this host's own controller.
+    /// Whether the node seems to be this host's own controller.
+    ///
+    /// A node that was just unplugged keeps its file for two seconds or more, and with it the id
+    /// of its last generation, which may be the controller's id by now: of two that seem so,
+    /// the one in the later generation is.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.state.node == self.state.local
@@ -161,6 +165,57 @@ impl Device {
     }
 }
 
+/// What the kernel's answers mean, and whether they can be true.
+impl Device {
+    fn node_info(
+        &self,
+        info: &abi::GetInfo,
+        event: &abi::BusResetEvent,
+        mut rom: Vec<u32>,
+    ) -> Result<NodeInfo, DeviceError> {
+        if info.version < abi::VERSION_MIN {
+            return Err(DeviceError::Version {
+                path: self.path.clone(),
+                version: info.version,
+            });
+        }
+        // rom_length is the ROM's true length, which may be more than was copied.
+        let quadlets = usize::try_from(info.rom_length / 4).unwrap_or(usize::MAX);
+        rom.truncate(quadlets);
+        let state =
+            event::bus_state(event).map_err(|error| self.answer("GET_INFO", error.to_string()))?;
+        Ok(NodeInfo {
+            version: info.version,
+            card: info.card,
+            state,
+            rom,
+        })
+    }
+
+    fn allocation(
+        &self,
+        region: AddressRange,
+        answer: &abi::Allocate,
+    ) -> Result<Allocation, DeviceError> {
+        let length = u64::from(answer.length);
+        let range = AddressRange::new(Address::new(answer.offset), length)
+            .ok()
+            .filter(|range| range.start().get() == answer.offset)
+            .filter(|range| region.offset_of(range.start(), length).is_some())
+            .ok_or_else(|| {
+                let start = answer.offset;
+                self.answer(
+                    "ALLOCATE",
+                    format!("a range of {length} bytes at {start:#x}"),
+                )
+            })?;
+        Ok(Allocation {
+            range,
+            handle: answer.handle,
+        })
+    }
+}
+
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -185,23 +240,7 @@ impl NodeFile for Device {
                     _ => self.os("GET_INFO")(source),
                 }
             })?;
-        if info.version < abi::VERSION_MIN {
-            return Err(DeviceError::Version {
-                path: self.path.clone(),
-                version: info.version,
-            });
-        }
-        // rom_length is the ROM's true length, which may be more than was copied.
-        let quadlets = usize::try_from(info.rom_length / 4).unwrap_or(usize::MAX);
-        rom.truncate(quadlets);
-        let state =
-            event::bus_state(&event).map_err(|error| self.answer("GET_INFO", error.to_string()))?;
-        Ok(NodeInfo {
-            version: info.version,
-            card: info.card,
-            state,
-            rom,
-        })
+        self.node_info(&info, &event, rom)
     }
 
     fn speed(&self) -> Result<Speed, DeviceError> {
@@ -249,17 +288,9 @@ impl NodeFile for Device {
             handle: 0,
             region_end: region.end(),
         };
-        let answer = abi::allocate(self.as_fd(), argument).map_err(self.os("ALLOCATE"))?;
-        let end = answer.offset.checked_add(u64::from(length));
-        if answer.offset < region.start().get() || end.is_none_or(|end| end > region.end()) {
-            return Err(self.answer("ALLOCATE", format!("a range at {:#x}", answer.offset)));
-        }
-        let range = AddressRange::new(Address::new(answer.offset), u64::from(length))
-            .map_err(|error| self.answer("ALLOCATE", error.to_string()))?;
-        Ok(Allocation {
-            range,
-            handle: answer.handle,
-        })
+        let mut answer = abi::allocate(self.as_fd(), argument).map_err(self.os("ALLOCATE"))?;
+        answer.length = length;
+        self.allocation(region, &answer)
     }
 
     fn deallocate(&self, handle: u32) -> Result<(), DeviceError> {
@@ -313,51 +344,4 @@ pub(super) fn lock_kind(tcode: u32) -> Option<LockKind> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bus::NodeId;
-
-    #[test]
-    fn a_regular_file_is_told_from_a_node() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let error = Device::open(file.path()).unwrap_err();
-        assert!(matches!(error, DeviceError::NotANode { .. }), "{error}");
-        assert_eq!(error.errno(), Some(Errno::ENOTTY));
-        let text = error.to_string();
-        let path = file.path().to_str().unwrap();
-        assert!(text.contains(path) && text.contains("GET_INFO"), "{text}");
-        assert!(!error.is_gone());
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_counts_as_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Device::open(&folder.path().join("fw0")).unwrap_err();
-        assert!(error.is_gone() && !error.is_denied(), "{error}");
-    }
-
-    #[test]
-    fn the_eui64_is_in_the_fourth_and_fifth_quadlet() {
-        let info = |rom: &[u32]| NodeInfo {
-            version: 6,
-            card: 0,
-            state: BusState {
-                node: NodeId(0xffc0),
-                local: NodeId(0xffc1),
-                generation: Generation(1),
-            },
-            rom: rom.to_vec(),
-        };
-        let rom = [0x0404_0000, 0x3133_3934, 0, 0x0010_1003, 0x1234_5678];
-        assert_eq!(info(&rom).eui64(), Some(Eui64(0x0010_1003_1234_5678)));
-        assert_eq!(info(&rom[..4]).eui64(), None);
-    }
-
-    #[test]
-    fn every_lock_finds_its_way_back_from_its_transaction_code() {
-        for tcode in tcode::LOCK_MASK_SWAP..tcode::LOCK_VENDOR {
-            assert_eq!(lock_kind(tcode).map(lock_tcode), Some(tcode));
-        }
-        assert_eq!(lock_kind(tcode::LOCK_VENDOR), None);
-    }
-}
+mod tests;

@@ -34,6 +34,28 @@ pub struct Card<F = Device> {
     pub remotes: Vec<FoundNode<F>>,
 }
 
+impl<F> Card<F> {
+    fn add(&mut self, node: FoundNode<F>) {
+        let is_remote = match &self.local {
+            _ if !node.info.is_local() => true,
+            Some(rival) => is_later(rival, &node),
+            None => false,
+        };
+        let remote = if is_remote {
+            Some(node)
+        } else {
+            self.local.replace(node)
+        };
+        self.remotes.extend(remote);
+    }
+}
+
+/// Whether `a` was seen in a later generation than `b`. Generations have 8 bits and wrap.
+fn is_later<F>(a: &FoundNode<F>, b: &FoundNode<F>) -> bool {
+    let low = |node: &FoundNode<F>| node.info.state.generation.0.to_le_bytes()[0];
+    (1..0x80).contains(&low(a).wrapping_sub(low(b)))
+}
+
 /// What is in a folder.
 #[derive(Debug)]
 pub struct Discovery<F = Device> {
@@ -123,12 +145,7 @@ fn discover_with<F>(
                     local: None,
                     remotes: Vec::new(),
                 });
-                let node = FoundNode { file, info };
-                if node.info.is_local() {
-                    card.local = Some(node);
-                } else {
-                    card.remotes.push(node);
-                }
+                card.add(FoundNode { file, info });
             }
             Err(error) if error.is_gone() => {
                 tracing::debug!(%error, "a node vanished while it was opened");
@@ -311,6 +328,26 @@ mod tests {
             cards,
             [(0, Some("fw1"), vec![]), (1, Some("fw0"), vec!["fw2"])]
         );
+    }
+
+    #[test]
+    fn an_unplugged_node_whose_last_id_is_the_controllers_new_one_is_not_the_controller() {
+        for (old, new) in [(1, 2), (255, 0)] {
+            for (controller, generations) in [("fw0", [new, old]), ("fw2", [old, new])] {
+                let folder = three_nodes();
+                let found = discover_with(folder.path(), |path| {
+                    let (name, mut info) = open(path)?;
+                    let generation = generations[usize::from(name == "fw2")];
+                    info.state.generation = Generation(generation);
+                    info.state.node = info.state.local;
+                    Ok((name, info))
+                })
+                .unwrap();
+                let card = &found.cards[1];
+                assert_eq!(card.local.as_ref().unwrap().file, controller);
+                assert_eq!(card.remotes.len(), 1);
+            }
+        }
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Remote {
         });
     }
 
+    /// Hangs up, and leaves every ioctl working.
+    pub(super) fn hang_up(&self) {
+        self.state().ready = None;
+    }
+
     pub(super) fn vanish(&self) {
         let mut state = self.state();
         state.gone = true;

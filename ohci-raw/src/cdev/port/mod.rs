@@ -158,7 +158,7 @@ impl<F: NodeFile> CdevPort<F> {
         ioctl(&self.nodes.local().file).map_err(DeviceError::into_port_error)
     }
 
-    fn node(found: &FoundNode<F>) -> Result<Option<Node>, DeviceError> {
+    fn node(key: Key, found: &FoundNode<F>) -> Result<Option<Node>, DeviceError> {
         let info = found.file.info()?;
         let Some(eui64) = info.eui64() else {
             return Ok(None);
@@ -169,7 +169,7 @@ impl<F: NodeFile> CdevPort<F> {
             generation: info.state.generation,
             eui64,
             speed: found.file.speed()?,
-            is_local: info.is_local(),
+            is_local: key == LOCAL,
             rom: info.rom,
         }))
     }
@@ -192,7 +192,7 @@ impl<F: NodeFile> Port for CdevPort<F> {
         // What is seen here is not taken for news: requests from before the reset may still be
         // waiting to be read, and in their order they are good.
         for (key, found) in self.nodes.iter() {
-            match Self::node(found) {
+            match Self::node(key, found) {
                 Ok(node) => nodes.extend(node),
                 Err(error) if key != LOCAL && error.is_gone() => lost.push((key, error)),
                 Err(error) => return Err(error.into_port_error()),
@@ -204,6 +204,7 @@ impl<F: NodeFile> Port for CdevPort<F> {
         Ok(nodes)
     }
 
+    /// Broadcasts have no node file and go nowhere.
     fn send(&mut self, transaction: Transaction) -> Result<(), PortError> {
         let Transaction {
             token,
@@ -219,9 +220,6 @@ impl<F: NodeFile> Port for CdevPort<F> {
         };
         if self.gone {
             return Err(self.gone_error());
-        }
-        if destination.is_broadcast() {
-            return Err(nowhere);
         }
         let Some((key, file)) = self.nodes.find(destination, generation) else {
             return Err(nowhere);
@@ -348,13 +346,15 @@ impl<F: NodeFile> Port for CdevPort<F> {
     }
 }
 
-/// Whole milliseconds, rounded up so as not to come back early and spin.
 fn epoll_timeout(until: Option<Clock>) -> EpollTimeout {
     let Some(until) = until else {
         return EpollTimeout::NONE;
     };
     let left = until.saturating_duration_since(Clock::now());
-    let millis = left.as_nanos().div_ceil(1_000_000);
-    let millis = i32::try_from(millis).unwrap_or(i32::MAX);
-    EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
+    EpollTimeout::try_from(whole_millis(left)).unwrap_or(EpollTimeout::MAX)
+}
+
+/// Rounded up, so as not to come back early and spin.
+fn whole_millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }

@@ -89,8 +89,8 @@ impl<F: NodeFile> Nodes<F> {
     /// Looks at every node anew. Returns the ones that cannot be looked at any more.
     ///
     /// The kernel changes node ids and generations of all nodes at once, under the lock that
-    /// GET_INFO takes (`fw_core_handle_bus_reset`), so that one look after the controller's
-    /// bus-reset event is enough for all nodes that are still there.
+    /// GET_INFO takes (`fw_core_handle_bus_reset` in `core-topology.c`), so that one look after
+    /// the controller's bus-reset event is enough for all nodes that are still there.
     ///
     /// # Errors
     /// The controller itself cannot be looked at.
@@ -113,8 +113,12 @@ impl<F: NodeFile> Nodes<F> {
 
     /// What the owner of the port does not know yet: a new generation, or more of its peers.
     pub(super) fn news(&mut self) -> Option<BusReset> {
+        // Not the card's `local`: that one is always up to date, and the generation of a file can
+        // lag behind it when the kernel has skipped a generation and looks at all nodes anew.
         let BusState {
-            local, generation, ..
+            node: local,
+            generation,
+            ..
         } = self.state();
         let peers: Vec<Peer> = self
             .remotes

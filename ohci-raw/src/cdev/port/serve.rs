@@ -77,7 +77,7 @@ impl<F: NodeFile> CdevPort<F> {
     pub(super) fn look_for_new_nodes(&mut self) {
         let card = self.nodes.card();
         for node in (self.look)(&self.nodes.names()) {
-            if node.info.card == card && !node.info.is_local() {
+            if node.info.card == card {
                 self.add(node);
             }
         }

@@ -4,7 +4,7 @@ use super::fake::{CARD, FakeNode, HOST, Remote, eui64, node};
 use super::*;
 use crate::bus::{Address, BusReset, Generation, NodeId, Operation, Peer, RCode, Speed, Token};
 use crate::cdev::abi::tcode;
-use crate::cdev::event::{CdevEvent, Origin, Request};
+use crate::cdev::event::{BusState, CdevEvent, Origin, Request};
 
 const DISK: NodeId = NodeId(0xffc0);
 const OTHER: NodeId = NodeId(0xffc2);
@@ -38,6 +38,8 @@ impl Bench {
         };
         let first = bus_reset(1, HOST, &[(DISK, 1)]);
         assert_eq!(bench.next(), Some(first));
+        // The first look for new files is over with this.
+        assert_eq!(bench.next(), None);
         bench
     }
 
@@ -211,6 +213,14 @@ fn a_node_that_vanishes_is_dropped_and_what_it_owed_is_cancelled() {
 }
 
 #[test]
+fn a_file_that_hangs_up_and_has_nothing_to_read_is_dropped_instead_of_asked_for_ever() {
+    let mut bench = Bench::new();
+    bench.disk.hang_up();
+    assert_eq!(bench.next(), None);
+    assert_eq!(bench.port.counters().lost_nodes, 1);
+}
+
+#[test]
 fn what_was_read_before_a_node_vanished_is_still_told() {
     let mut bench = Bench::new();
     bench.send(DISK, 1, 5).unwrap();
@@ -244,6 +254,38 @@ fn a_node_that_gets_a_new_file_is_found_again() {
     bench.new_files.send(foreign).unwrap();
     assert_eq!(bench.next(), Some(bus_reset(1, HOST, &[(OTHER, 1)])));
     bench.send(OTHER, 1, 5).unwrap();
+}
+
+#[test]
+fn a_reset_is_reason_to_look_for_new_files() {
+    let mut bench = Bench::new();
+    let (plugged_in, _other) = node(2, OTHER);
+    bench.new_files.send(plugged_in).unwrap();
+    assert_eq!(bench.next(), None);
+    bench.reset(1);
+    let both = bus_reset(1, HOST, &[(DISK, 1), (OTHER, 2)]);
+    assert_eq!(bench.next(), Some(both));
+}
+
+#[test]
+fn an_unplugged_node_whose_last_id_is_the_controllers_new_one_is_not_told_as_local() {
+    let mut bench = Bench::new();
+    bench.disk.now_at(HOST, 0);
+    let nodes = bench.port.nodes().unwrap();
+    let local: Vec<_> = nodes.iter().map(|node| node.is_local).collect();
+    assert_eq!(local, [true, false]);
+}
+
+#[test]
+fn the_controllers_id_is_told_in_the_generation_in_which_it_holds() {
+    let mut bench = Bench::new();
+    bench.host.state().info.state = BusState {
+        node: HOST,
+        local: OTHER,
+        generation: Generation(2),
+    };
+    bench.host.post_bus_reset();
+    assert_eq!(bench.next(), Some(bus_reset(2, HOST, &[])));
 }
 
 #[test]
@@ -426,6 +468,13 @@ fn a_waker_ends_a_wait_and_is_kept_for_the_next_one_if_nobody_waits() {
     let thread = std::thread::spawn(move || waker.wake());
     assert!(bench.port.next_event(None).unwrap().is_none());
     thread.join().unwrap();
+    let start = Clock::now();
+    let timeout = Duration::from_millis(5);
+    assert!(bench.port.next_event(Some(timeout)).unwrap().is_none());
+    assert!(
+        start.elapsed() >= timeout,
+        "woken by a call that was used up"
+    );
 }
 
 #[test]
@@ -447,6 +496,14 @@ fn a_wait_lasts_at_least_as_long_as_asked() {
     let timeout = Duration::from_micros(1500);
     assert!(bench.port.next_event(Some(timeout)).unwrap().is_none());
     assert!(start.elapsed() >= timeout);
+}
+
+#[test]
+fn waits_are_rounded_up_to_what_epoll_counts_in() {
+    assert_eq!(whole_millis(Duration::ZERO), 0);
+    assert_eq!(whole_millis(Duration::from_nanos(1)), 1);
+    assert_eq!(whole_millis(Duration::from_millis(2)), 2);
+    assert_eq!(whole_millis(Duration::MAX), i32::MAX);
 }
 
 #[test]
