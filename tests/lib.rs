@@ -15,6 +15,8 @@
 // Helpers of tests: a wrong step ends the test, with a message that tells where.
 #![allow(clippy::missing_panics_doc)]
 
+#[path = "support/attach.rs"]
+mod attach;
 #[path = "support/data.rs"]
 mod data;
 #[path = "support/judge.rs"]
@@ -22,6 +24,7 @@ mod judge;
 #[path = "support/run.rs"]
 mod run;
 
+pub use attach::{Attached, attach};
 pub use data::{Random, pattern};
 pub use judge::{Judge, judge, needs_root, skipped};
 pub use run::{Said, TIME_LIMIT, run};
