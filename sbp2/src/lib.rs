@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`wire`] | every structure that crosses the bus |
+//! | [`target`] | a bridge in software: logins, fetch agents, logical units |
 //! | [`scsi`] | CDBs, sense, INQUIRY and mode data, the disk command set |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -10,4 +11,5 @@
 extern crate alloc;
 
 pub mod scsi;
+pub mod target;
 pub mod wire;

@@ -5,12 +5,18 @@ use ohci_raw::bus::{Address, RCode};
 
 use crate::wire::{AgentState, CommandOrb, Pointer};
 
+/// What a status block says of an ORB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct OrbId {
+    pub(super) address: Address,
+    /// Whether its next_ORB was null when it was fetched.
+    pub(super) last: bool,
+}
+
 /// An ORB that was fetched, or the failure to fetch it, in the place where it stood.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct FetchedOrb {
-    pub(super) address: Address,
-    /// Whether its next_ORB was null when it was fetched; the status block tells it.
-    pub(super) last: bool,
+    pub(super) id: OrbId,
     /// The ORB, or how the bus failed.
     pub(super) content: Result<CommandOrb, RCode>,
 }
@@ -49,6 +55,8 @@ enum Reading {
 #[derive(Debug)]
 pub(super) struct FetchAgent {
     state: AgentState,
+    /// What ORB_POINTER reads as.
+    pointer: Address,
     /// What to fetch next; only while ACTIVE.
     next: Option<Address>,
     reading: Option<Reading>,
@@ -66,6 +74,7 @@ impl FetchAgent {
     pub(super) const fn new(orb_size: usize, epoch: u64) -> Self {
         Self {
             state: AgentState::Reset,
+            pointer: Address::new(0),
             next: None,
             reading: None,
             tail: None,
@@ -84,12 +93,15 @@ impl FetchAgent {
         self.epoch
     }
 
+    /// The address that was last written to ORB_POINTER.
+    pub(super) const fn orb_pointer(&self) -> Address {
+        self.pointer
+    }
+
     /// ORBs known and not yet taken by [`Self::take`].
     pub(super) fn outstanding(&self) -> usize {
-        let reading = matches!(
-            self.reading,
-            Some(Reading::Orb(_) | Reading::Tail(..) | Reading::NextOrb(_))
-        );
+        // Looking at a next_ORB again is not yet an ORB.
+        let reading = matches!(self.reading, Some(Reading::Orb(_) | Reading::Tail(..)));
         self.queue.len() + usize::from(reading || self.next.is_some())
     }
 
@@ -98,6 +110,7 @@ impl FetchAgent {
         match self.state {
             AgentState::Reset | AgentState::Suspended => {
                 self.state = AgentState::Active;
+                self.pointer = orb;
                 self.next = Some(orb);
                 self.doorbell = false;
                 Ok(())
@@ -159,12 +172,7 @@ impl FetchAgent {
 
     /// The read of [`Self::poll_fetch`] has ended. Returns a further read that belongs to it.
     pub(super) fn fetched(&mut self, rcode: RCode, data: &[u8]) -> Option<Fetch> {
-        let reading = self.reading.take()?;
-        if rcode == RCode::GENERATION {
-            // The bus reset itself follows and clears everything.
-            return None;
-        }
-        match reading {
+        match self.reading.take()? {
             Reading::Orb(address) => {
                 let Some(orb) = received(rcode, data, self.orb_size) else {
                     self.fail(address, rcode);
@@ -207,9 +215,9 @@ impl FetchAgent {
             return;
         };
         self.tail = Some(address);
+        let last = orb.next_orb.is_null();
         self.queue.push_back(FetchedOrb {
-            address,
-            last: orb.next_orb.is_null(),
+            id: OrbId { address, last },
             content: Ok(orb),
         });
         self.follow(orb.next_orb);
@@ -228,8 +236,10 @@ impl FetchAgent {
         self.next = None;
         self.doorbell = false;
         self.queue.push_back(FetchedOrb {
-            address,
-            last: false,
+            id: OrbId {
+                address,
+                last: false,
+            },
             content: Err(rcode),
         });
     }
@@ -246,7 +256,10 @@ impl FetchAgent {
 
     /// Takes the ORB at this address out of the queue.
     pub(super) fn remove(&mut self, address: Address) -> Option<FetchedOrb> {
-        let index = self.queue.iter().position(|orb| orb.address == address)?;
+        let index = self
+            .queue
+            .iter()
+            .position(|orb| orb.id.address == address)?;
         self.queue.remove(index)
     }
 }

@@ -102,10 +102,16 @@ impl<W> Outbox<W> {
 
     /// Takes in a response: whose it is, or `None` where nobody is to hear of it (yet).
     ///
+    /// Nobody hears of [`RCode::GENERATION`]. The bus reset that it announces clears everything;
+    /// whoever acted on it before would only send into the old generation once more.
+    ///
     /// Only what the initiator certainly has not seen is sent again. A status block that arrived
     /// twice could end a later command whose ORB lies at the same address.
     pub(super) fn take(&mut self, token: Token, rcode: RCode, now: Instant) -> Option<W> {
         let mut pending = self.pending.remove(&token.0)?;
+        if rcode == RCode::GENERATION {
+            return None;
+        }
         let unseen = matches!(
             rcode,
             RCode::BUSY | RCode::CONFLICT_ERROR | RCode::SEND_ERROR

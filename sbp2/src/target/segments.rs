@@ -73,6 +73,11 @@ impl Segments {
         Ok(())
     }
 
+    /// How many bytes are left, if the whole page table is known.
+    pub(super) fn known_length(&self) -> Option<u64> {
+        (self.entries_left == 0).then(|| self.known.iter().map(|piece| piece.length as u64).sum())
+    }
+
     /// Hands out at most `most` bytes that lie in one segment.
     pub(super) fn take(&mut self, most: usize) -> Next {
         let Some(front) = self.known.front_mut() else {

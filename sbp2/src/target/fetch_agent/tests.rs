@@ -74,9 +74,9 @@ fn a_list_is_followed_to_its_end_and_queued_in_order() {
     agent.fetched(RCode::COMPLETE, &orb(None));
     assert_eq!(agent.state(), AgentState::Suspended);
     let first = agent.take().unwrap();
-    assert_eq!((first.address, first.last), (A, false));
+    assert_eq!((first.id.address, first.id.last), (A, false));
     let second = agent.take().unwrap();
-    assert_eq!((second.address, second.last), (B, true));
+    assert_eq!((second.id.address, second.id.last), (B, true));
     assert_eq!(agent.take(), None);
 }
 
@@ -146,7 +146,7 @@ fn a_failed_fetch_kills_the_agent_and_is_told_in_its_place() {
         assert_eq!(agent.state(), AgentState::Dead);
         assert!(agent.take().unwrap().content.is_ok());
         let failed = agent.take().unwrap();
-        assert_eq!((failed.address, failed.content), (B, Err(rcode)));
+        assert_eq!((failed.id.address, failed.content), (B, Err(rcode)));
         assert_eq!(agent.poll_fetch(ROOM), None);
     }
 }
@@ -162,12 +162,12 @@ fn a_long_command_block_is_fetched_to_its_end() {
     let tail = agent
         .fetched(RCode::COMPLETE, &whole.as_bytes()[..32])
         .unwrap();
-    assert_eq!(
-        (tail.address, tail.length),
-        (Address::new(A.get() + 32), 4)
-    );
+    assert_eq!((tail.address, tail.length), (Address::new(A.get() + 32), 4));
     assert_eq!(agent.poll_fetch(ROOM), None);
-    assert_eq!(agent.fetched(RCode::COMPLETE, &whole.as_bytes()[32..]), None);
+    assert_eq!(
+        agent.fetched(RCode::COMPLETE, &whole.as_bytes()[32..]),
+        None
+    );
     assert_eq!(agent.take().unwrap().content, Ok(whole));
 
     let mut agent = FetchAgent::new(36, 0);
@@ -181,6 +181,6 @@ fn a_long_command_block_is_fetched_to_its_end() {
 fn an_orb_in_the_queue_can_be_taken_out() {
     let mut agent = agent_in(AgentState::Suspended);
     assert_eq!(agent.remove(B), None);
-    assert_eq!(agent.remove(A).unwrap().address, A);
+    assert_eq!(agent.remove(A).unwrap().id.address, A);
     assert!(!agent.has_work());
 }
