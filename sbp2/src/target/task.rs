@@ -318,6 +318,3 @@ impl Task {
 fn count(blocks: usize) -> u32 {
     u32::try_from(blocks).unwrap_or(u32::MAX)
 }
-
-#[cfg(test)]
-mod tests;
