@@ -40,7 +40,7 @@ codes! {
     MANUAL_INTERVENTION_REQUIRED = 0x04 / 0x03, "logical unit not ready, manual intervention required";
     COMMUNICATION_FAILURE = 0x08 / 0x00, "logical unit communication failure";
     COMMUNICATION_TIMEOUT = 0x08 / 0x01, "logical unit communication time-out";
-    COMMUNICATION_CRC_ERROR = 0x08 / 0x03, "logical unit communication CRC error";
+    COMMUNICATION_CRC_ERROR = 0x08 / 0x03, "logical unit communication CRC error (Ultra-DMA/32)";
     WRITE_ERROR = 0x0c / 0x00, "write error";
     UNRECOVERED_READ_ERROR = 0x11 / 0x00, "unrecovered read error";
     PARAMETER_LIST_LENGTH_ERROR = 0x1a / 0x00, "parameter list length error";

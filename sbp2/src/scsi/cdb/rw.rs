@@ -32,7 +32,7 @@ pub fn read_blocks(lba: u64, blocks: u32) -> Cdb {
 /// The command that writes `blocks` blocks from `lba` on: WRITE(10) wherever that reaches.
 ///
 /// Set `force_unit_access` only on a disk that said it supports it
-/// ([`DiskInfo::fua`](super::DiskInfo::fua)).
+/// ([`DiskInfo::fua`](crate::scsi::DiskInfo::fua)).
 #[must_use]
 pub fn write_blocks(lba: u64, blocks: u32, force_unit_access: bool) -> Cdb {
     let disable_page_out = false;

@@ -3,8 +3,8 @@
 //! The same table that a disk returns as CDB usage data (SPC-3 6.23.3): a set bit may be set by
 //! the initiator, all others must be zero.
 
-use super::bytes::u8_at;
-use super::cdb::opcode::*;
+use super::opcode::*;
+use crate::scsi::bytes::u8_at;
 
 /// A field of a command that the device server does not take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
