@@ -1,0 +1,10 @@
+//! The bridge as hosts see it, transaction by transaction. `lab` plays the hosts and the bus.
+
+mod commands;
+mod data;
+mod fetching;
+mod hostile;
+mod lab;
+mod login;
+mod resets;
+mod task_management;
