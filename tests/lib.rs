@@ -23,6 +23,8 @@ mod data;
 mod judge;
 #[path = "support/run.rs"]
 mod run;
+#[path = "support/world.rs"]
+pub mod world;
 
 pub use attach::{Attached, attach};
 pub use data::{Random, pattern};
