@@ -1,5 +1,8 @@
 //! A real file system on a disk in memory, through the NBD server.
 
+// All of this is test code: a wrong step ends the test.
+#![allow(clippy::unwrap_used)]
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;

@@ -2,6 +2,9 @@
 //!
 //! The clients here are bare sockets, so that they can do what a proper client never does.
 
+// All of this is test code: a wrong step ends the test.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -12,8 +12,11 @@ use zerocopy::IntoBytes;
 use super::*;
 use crate::disk::Geometry;
 use crate::memory::MemoryDisk;
+use crate::nbd::negotiation::{MAX_OPTION_DATA, MAX_OPTION_SKIP};
+use crate::nbd::transmission::MAX_DRAIN;
 use crate::nbd::wire::{
-    CommandFlags, GREETING_MAGIC, OPTION_REPLY_MAGIC, SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC,
+    CommandFlags, GREETING_MAGIC, OPTION_MAGIC, OPTION_REPLY_MAGIC, REQUEST_MAGIC,
+    SIMPLE_REPLY_MAGIC, STRUCTURED_REPLY_MAGIC,
 };
 
 const SIZE: usize = 1 << 20;
