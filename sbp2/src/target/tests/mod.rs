@@ -8,3 +8,4 @@ mod lab;
 mod login;
 mod resets;
 mod task_management;
+mod virtual_bus;
