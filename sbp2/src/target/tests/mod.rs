@@ -1,6 +1,5 @@
 //! The bridge as hosts see it, transaction by transaction. `lab` plays the hosts and the bus.
 
-mod commands;
 mod data;
 mod fetching;
 mod hostile;
