@@ -62,6 +62,12 @@ impl<W> Outbox<W> {
         self.pending.len() + self.paused.len() >= self.limit
     }
 
+    /// How many requests wait for an answer or for their next attempt.
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.pending.len() + self.paused.len()
+    }
+
     pub(super) fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }

@@ -1,6 +1,5 @@
 //! The bridge as hosts see it, transaction by transaction. `lab` plays the hosts and the bus.
 
-mod commands;
 mod data;
 mod fetching;
 mod hostile;
@@ -8,3 +7,4 @@ mod lab;
 mod login;
 mod resets;
 mod task_management;
+mod virtual_bus;
