@@ -17,8 +17,12 @@
 
 #[path = "support/attach.rs"]
 mod attach;
+#[path = "support/daemon.rs"]
+mod daemon;
 #[path = "support/data.rs"]
 mod data;
+#[path = "support/files.rs"]
+mod files;
 #[path = "support/judge.rs"]
 mod judge;
 #[path = "support/run.rs"]
@@ -27,6 +31,8 @@ mod run;
 pub mod world;
 
 pub use attach::{Attached, attach};
+pub use daemon::{Daemon, Ended, fwshare};
 pub use data::{Random, pattern};
+pub use files::{ext4_image, fill, same_files};
 pub use judge::{Judge, judge, needs_root, skipped};
 pub use run::{Said, TIME_LIMIT, run};

@@ -10,54 +10,13 @@ use std::time::Duration;
 
 use fwshare_export::memory::MemoryDisk;
 use fwshare_export::nbd::{Endpoint, Export, Server};
-use fwshare_tests::{Judge, Random, attach, judge, pattern};
+use fwshare_tests::{Judge, attach, ext4_image, fill, judge, same_files};
 
 const SIZE: u64 = 64 << 20;
 
 /// An image with an ext4 file system that holds the files of `files`.
 fn image(mkfs: &Judge, folder: &Path, files: &Path) -> Vec<u8> {
-    let image = folder.join("image");
-    File::create(&image).unwrap().set_len(SIZE).unwrap();
-    mkfs.run([
-        "-q".as_ref(),
-        "-F".as_ref(),
-        "-d".as_ref(),
-        files.as_os_str(),
-        image.as_os_str(),
-    ]);
-    fs::read(image).unwrap()
-}
-
-/// A folder of files of all sizes, the same for the same seed.
-fn fill(folder: &Path, seed: u64) {
-    let mut random = Random::new(seed);
-    for at in 0..40 {
-        let part = folder.join(format!("folder {}", at % 5));
-        fs::create_dir_all(&part).unwrap();
-        let length = random.below(1 << (at / 2)) as usize;
-        fs::write(part.join(format!("file {at}")), pattern(length, seed + at)).unwrap();
-    }
-}
-
-fn same(one: &Path, other: &Path) -> bool {
-    let names = |folder: &Path| {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .filter(|name| name != "lost+found" && name != "new")
-            .collect();
-        names.sort();
-        names
-    };
-    names(one) == names(other)
-        && names(one).iter().all(|name| {
-            let (one, other) = (one.join(name), other.join(name));
-            if one.is_dir() {
-                same(&one, &other)
-            } else {
-                fs::read(one).unwrap() == fs::read(other).unwrap()
-            }
-        })
+    fs::read(ext4_image(mkfs, &folder.join("image"), SIZE, files)).unwrap()
 }
 
 fn check(e2fsck: &Judge, disk: &MemoryDisk, folder: &Path) {
@@ -105,7 +64,7 @@ fn a_mounted_file_system_keeps_what_is_written() {
         return;
     };
     let root = attached.mount();
-    assert!(same(&files, &root));
+    assert!(same_files(&files, &root));
     fill(&root.join("new"), 3);
     File::open(root.join("new")).unwrap().sync_all().unwrap();
     assert!(server.export().counters().read().flushes > 0);
@@ -117,8 +76,9 @@ fn a_mounted_file_system_keeps_what_is_written() {
     let root = attached.mount();
     let expected = folder.path().join("expected");
     fill(&expected, 3);
-    assert!(same(&files, &root));
-    assert!(same(&expected, &root.join("new")));
+    assert!(same_files(&expected, &root.join("new")));
+    fs::remove_dir_all(root.join("new")).unwrap();
+    assert!(same_files(&files, &root));
     attached.detach();
     check(&e2fsck, &disk, folder.path());
     let tally = server.export().counters().read();

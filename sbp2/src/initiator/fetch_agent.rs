@@ -126,7 +126,7 @@ impl FetchAgent {
         CommandTag(self.last_tag)
     }
 
-    pub(super) fn submit(&mut self, tag: CommandTag, command: Command) {
+    pub(super) fn submit(&mut self, tag: CommandTag, command: Command, now: Instant) {
         let queue = if command.urgent {
             &mut self.urgent
         } else {
@@ -138,6 +138,7 @@ impl FetchAgent {
             attempts: 0,
             last_error: None,
             issued: 0,
+            since: now,
         });
     }
 
@@ -189,6 +190,30 @@ impl FetchAgent {
             context.notices.push_back(Notice::Completed {
                 tag: waiting.tag,
                 result: Err(error.clone()),
+            });
+        }
+    }
+
+    /// Ends the commands that were submitted longer ago than this.
+    ///
+    /// A host that was stopped, and learns only now that it was shut out, has had its time.
+    pub(super) fn fail_older(
+        &mut self,
+        age: Duration,
+        error: &CommandError,
+        now: Instant,
+        context: &mut Context,
+    ) {
+        for queue in [&mut self.urgent, &mut self.queue] {
+            queue.retain(|waiting| {
+                let young = now.saturating_since(waiting.since) < age;
+                if !young {
+                    context.notices.push_back(Notice::Completed {
+                        tag: waiting.tag,
+                        result: Err(error.clone()),
+                    });
+                }
+                young
             });
         }
     }

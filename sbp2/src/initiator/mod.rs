@@ -188,7 +188,7 @@ impl Initiator {
                 tag,
                 result: Err(error),
             }),
-            None => self.agent.submit(tag, command),
+            None => self.agent.submit(tag, command, now),
         }
         self.settle(now);
         tag
@@ -252,6 +252,9 @@ impl Initiator {
                 self.context.notices.push_back(Notice::LoginLost(error));
                 let patience = self.context.config.replacement_timeout;
                 self.replacement_until = Some(now + patience);
+                let too_old = CommandError::LoginLost(patience);
+                self.agent
+                    .fail_older(patience, &too_old, now, &mut self.context);
                 self.expire(now);
             }
             Change::Off => {
@@ -274,7 +277,7 @@ impl Initiator {
                 };
                 self.session.ask(purpose, &mut self.context);
             }
-            Need::GiveUp(error) => self.session.lose(error, now, &self.context),
+            Need::GiveUp(error) => self.session.lose(error, now, &mut self.context),
         }
     }
 

@@ -94,7 +94,7 @@ impl Session {
             State::Up => self.pending.push_back(Purpose::Logout),
             _ => {
                 // Nobody reconnects it: a login that is held lapses by itself.
-                self.management = None;
+                self.abandon(context);
                 self.turn_off(Ok(()), context);
             }
         }
@@ -152,18 +152,28 @@ impl Session {
     }
 
     /// Gives the login up.
-    pub(super) fn lose(&mut self, error: ManagementError, now: Instant, context: &Context) {
+    pub(super) fn lose(&mut self, error: ManagementError, now: Instant, context: &mut Context) {
         if self.state == State::Off {
             return;
         }
-        self.management = None;
-        self.pending.clear();
         self.orphan_until = Some(now + self.orphan_time(context));
         self.login = None;
         self.state = State::Down {
             retry_at: now + context.config.settle,
         };
         self.changes.push_back(Change::Lost(error));
+        self.abandon(context);
+    }
+
+    /// Ends what is under way and what waits for it.
+    fn abandon(&mut self, context: &mut Context) {
+        let under_way = self.management.take().map(|it| it.purpose());
+        let pending = core::mem::take(&mut self.pending);
+        for purpose in under_way.into_iter().chain(pending) {
+            let function = purpose.function();
+            let error = ManagementError::NotLoggedIn { function };
+            self.report(purpose, Err(error), context);
+        }
     }
 
     fn turn_off(&mut self, result: Result<(), ManagementError>, context: &mut Context) {

@@ -27,6 +27,8 @@ pub(super) struct Waiting {
     pub(super) last_error: Option<CommandError>,
     /// How often it was given to the target at all, bus resets included.
     pub(super) issued: u32,
+    /// When it was submitted.
+    pub(super) since: Instant,
 }
 
 impl Waiting {

@@ -169,6 +169,44 @@ fn commands_fail_when_a_lost_login_does_not_come_back_in_time() {
     rig.fetch_orb();
 }
 
+/// It was stopped, perhaps as a virtual machine, and nobody called it while the time went by.
+#[test]
+fn a_host_that_sleeps_through_its_exclusion_does_not_write_when_it_wakes() {
+    let mut rig = Rig::logged_in(|_| {});
+    let tag = rig.submit(Data::Out(vec![1; 512]));
+    rig.fetch_orb();
+    rig.now += Duration::from_secs(300);
+    rig.bus_reset(true);
+    rig.manage(Function::RECONNECT, Sbp2Status::LOGIN_ID_NOT_RECOGNIZED);
+    assert!(matches!(rig.notice(), Some(Notice::LoginLost(_))));
+    let result = Err(CommandError::LoginLost(Duration::from_secs(120)));
+    assert_eq!(rig.notice(), Some(Notice::Completed { tag, result }));
+    rig.wait(Duration::from_secs(1));
+    rig.grant_login();
+    rig.accept_agent_reset();
+    rig.initiator.open_gate(rig.now);
+    assert!(rig.sent().is_none());
+}
+
+#[test]
+fn a_logout_that_the_loss_of_the_login_overtakes_is_told_all_the_same() {
+    let mut rig = Rig::logged_in(|_| {});
+    rig.initiator.query_logins(rig.now);
+    rig.initiator.logout(rig.now);
+    rig.management_orb();
+    rig.bus_reset(false);
+    rig.wait(Duration::from_secs(5));
+    let mut told = [false; 2];
+    while let Some(notice) = rig.notice() {
+        told[0] |= matches!(notice, Notice::Logins(Err(_)));
+        told[1] |= matches!(notice, Notice::LoggedOut(_));
+    }
+    assert_eq!(told, [true; 2]);
+    rig.bus_reset(true);
+    rig.wait(Duration::from_secs(5));
+    assert!(rig.sent().is_none(), "nobody wants a login any more");
+}
+
 #[test]
 fn a_replacement_timeout_of_zero_fails_at_once() {
     let mut rig = Rig::logged_in(|config| config.replacement_timeout = Duration::ZERO);
