@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -13,11 +13,11 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::{Running, run};
 
-fn greeting(socket: &Path) -> [u8; 16] {
+/// The first thing that a server says.
+fn greeting(socket: &Path) -> io::Result<[u8; 16]> {
     let mut greeting = [0; 16];
-    let mut stream = UnixStream::connect(socket).unwrap();
-    stream.read_exact(&mut greeting).unwrap();
-    greeting
+    UnixStream::connect(socket)?.read_exact(&mut greeting)?;
+    Ok(greeting)
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn login_serves_each_host_and_every_signal_ends_it_in_good_order() {
         let exports = |host: usize| hosts[host]["exports"].as_array().unwrap().len();
         assert_eq!((exports(0), exports(1)), (2, 1));
         for socket in &sockets {
-            assert_eq!(greeting(socket), *b"NBDMAGICIHAVEOPT");
+            assert_eq!(greeting(socket).unwrap(), *b"NBDMAGICIHAVEOPT");
             let mode = fs::metadata(socket).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }

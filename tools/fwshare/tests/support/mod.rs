@@ -1,5 +1,8 @@
 //! Runs the command as a user does.
 
+// Clippy lets tests unwrap, and does not know that this is part of them.
+#![allow(clippy::unwrap_used)]
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
