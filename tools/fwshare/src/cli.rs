@@ -9,11 +9,11 @@ use fwshare_export::nbd::{Endpoint, ParseEndpointError};
 
 use crate::bus::BusSpec;
 use crate::device::TargetSpec;
+use crate::error::EXIT_CODES;
 use crate::rom::RomArgs;
 
-const EXAMPLES: &str = "\
-Examples:
-  See what is on the bus:
+/// What the command is used for.
+pub(crate) const EXAMPLES: &str = "  See what is on the bus:
       fwshare scan
   Log in without shutting other hosts out, and serve the disk:
       fwshare login --shared --export nbd:unix:/tmp/disk.sock
@@ -23,13 +23,16 @@ Examples:
   Two hosts share one emulated disk, each with a socket of its own:
       fwshare login --shared --bus emulated:hosts=2 \\
           --export nbd:unix:/tmp/host1.sock --export nbd:unix:/tmp/host2.sock
+";
 
-Exit codes:
-  0 done                          5 login refused
-  1 error                         6 held exclusively by another initiator
-  2 command line                  7 timeout, or the bus was lost
-  3 no such device                8 medium or SCSI error
-  4 permission denied            21 nothing found";
+fn after_help() -> String {
+    let codes = EXIT_CODES.iter();
+    let codes = codes.map(|(code, meaning)| format!("  {code:>2}  {meaning}\n"));
+    format!(
+        "Examples:\n{EXAMPLES}\nExit codes:\n{}",
+        codes.collect::<String>()
+    )
+}
 
 const BUS_HELP: &str = "\
 Where the bus is: a folder of nodes, or emulated[:KEY=VALUE,...]
@@ -37,13 +40,13 @@ Where the bus is: a folder of nodes, or emulated[:KEY=VALUE,...]
 The folder of FireWire nodes is /dev on a host with FireWire. `emulated` is a virtual bus inside \
 this process, with one bridge and one disk, for which there are these keys:
 
-  image=FILE    what is on the disk: a file or block device
-  size=SIZE     instead, a disk in memory: 64M (default), 3T, ...
-  profile=NAME  the bridge: oxfw911 (default), oxuf922 or generic
-  sector=N      512 (default), 2048 or 4096 bytes
-  logins=N      how many logins the bridge has room for, 1 to 42
-  hosts=N       how many hosts this process plays, 1 (default) to 62
-  speed=S400    S100, S200, S400, S800, S1600 or S3200
+  image=FILE    what is on the disk, a file or block device
+  size=64M      or a disk in memory: a number and K, M, G, T
+  profile=NAME  the bridge: oxfw911 (default), oxuf922, generic
+  sector=512    or 2048 or 4096 bytes
+  logins=N      how many logins the bridge has room for
+  hosts=1       how many hosts this process plays, up to 62
+  speed=S400    or S100, S200, S800, S1600, S3200
 
 A comma in the name of a file is written twice.";
 
@@ -54,7 +57,7 @@ A comma in the name of a file is written twice.";
 /// gives it back in good order. What is on the disk has to be made for several hosts: a cluster
 /// file system, or partitions of which each host uses its own.
 #[derive(Parser, Debug)]
-#[command(name = "fwshare", version, after_long_help = EXAMPLES)]
+#[command(name = "fwshare", version, after_long_help = after_help())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli::{Cli, CompletionsArgs, ManArgs};
+use crate::cli::{Cli, CompletionsArgs, EXAMPLES, ManArgs};
 use crate::error::{EXIT_CODES, Exit, Failure};
 use crate::output;
 
@@ -31,7 +31,8 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
-    let mut command = Cli::command();
+    // "fwshare help VERB" shows what the verb's own page has.
+    let mut command = Cli::command().disable_help_subcommand(true);
     // Or the verbs' pages would lack what all verbs understand.
     command.build();
     let failed = |error: io::Error| {
@@ -46,7 +47,7 @@ pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
     };
     write(folder, "fwshare", page(&command, None)).map_err(failed)?;
     let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
-    for verb in verbs.filter(|verb| verb.get_name() != "help") {
+    for verb in verbs {
         let name = format!("fwshare-{}", verb.get_name());
         write(folder, &name, page(verb, Some(&name))).map_err(failed)?;
     }
@@ -62,10 +63,25 @@ fn page(command: &Command, name: Option<&str>) -> io::Result<Vec<u8>> {
     if let Some(name) = name {
         command = command.display_name(name);
     }
-    let man = Man::new(command);
+    let is_main = name.is_none();
+    let version = format!("fwshare {}", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(command).source(version).manual("fwshare");
     let mut page = Vec::new();
-    man.render(&mut page)?;
+    man.render_title(&mut page)?;
+    // Lists in the text would be torn apart if their lines were filled up to the margin.
+    page.extend_from_slice(b".ad l\n");
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
     let mut roff = Roff::new();
+    if is_main {
+        man.render_subcommands_section(&mut page)?;
+        roff.control("SH", ["EXAMPLES"]);
+        roff.control("nf", []);
+        roff.text([roman(EXAMPLES)]);
+        roff.control("fi", []);
+    }
     roff.control("SH", ["EXIT STATUS"]);
     for (code, meaning) in EXIT_CODES {
         roff.control("TP", []);

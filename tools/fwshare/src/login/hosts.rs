@@ -5,6 +5,7 @@ use std::time::Duration;
 use fwshare_export::nbd::{Export, Server};
 use ohci_raw::bus::Eui64;
 use ohci_raw::port::Port;
+use sbp2::initiator::Counters;
 
 use super::failure;
 use crate::cli::ExportSpec;
@@ -45,10 +46,6 @@ impl Hosts {
             options,
             hosts: Vec::new(),
         }
-    }
-
-    pub(super) const fn count(&self) -> usize {
-        self.hosts.len()
     }
 
     pub(super) fn views(&self) -> impl Iterator<Item = View<'_>> {
@@ -136,7 +133,7 @@ impl Hosts {
         }
         let mut result = Ok(());
         for session in sessions {
-            tracing::info!("in the end: {:?}", session.counters());
+            log(&session.counters());
             if let Err(error) = session.stop() {
                 let failure = failure::of_end(&error, &self.name);
                 if result.is_ok() {
@@ -148,4 +145,18 @@ impl Hosts {
         }
         result
     }
+}
+
+fn log(counters: &Counters) {
+    tracing::info!(
+        logins = counters.logins,
+        bus_resets = counters.bus_resets,
+        reconnects = counters.reconnects,
+        orbs = counters.orbs,
+        reissued = counters.reissued,
+        timeouts = counters.timeouts,
+        refused_requests = counters.refused_requests,
+        stale_status = counters.stale_status,
+        "counted until now"
+    );
 }

@@ -49,11 +49,13 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool) -> Result<(), Failure> {
         }
         Ok(())
     });
-    let logged_in = hosts.count() > 0;
+    if chatty && served.is_ok() {
+        output::complain("fwshare: stopping; a second signal does not wait for clients and disk");
+    }
     let left = hosts.leave();
     served?;
     left?;
-    if chatty && logged_in {
+    if chatty {
         output::complain("fwshare: flushed and logged out");
     }
     Ok(())

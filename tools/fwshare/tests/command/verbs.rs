@@ -1,17 +1,15 @@
 //! The verbs on an emulated bus.
 
-mod support;
-
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::{Running, run};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Running, run};
 
 /// The first thing that a server says.
 fn greeting(socket: &Path) -> io::Result<[u8; 16]> {
@@ -131,6 +129,41 @@ fn login_serves_each_host_and_every_signal_ends_it_in_good_order() {
             assert!(!socket.exists());
         }
     }
+}
+
+/// A client that asks for more than fits into a socket, and reads none of it.
+fn deaf_client(socket: &Path) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket)?;
+    // Client flags, then NBD_OPT_EXPORT_NAME with an empty name.
+    stream.write_all(&3_u32.to_be_bytes())?;
+    stream.write_all(b"IHAVEOPT\0\0\0\x01\0\0\0\0")?;
+    for cookie in 0..16_u64 {
+        // NBD_CMD_READ without flags, 1 MiB from offset 0.
+        stream.write_all(&[0x25, 0x60, 0x95, 0x13, 0, 0, 0, 0])?;
+        stream.write_all(&cookie.to_be_bytes())?;
+        stream.write_all(&0_u64.to_be_bytes())?;
+        stream.write_all(&(1_u32 << 20).to_be_bytes())?;
+    }
+    // The greeting and the answer to the option: now it is a client.
+    stream.read_exact(&mut [0; 18 + 10])?;
+    Ok(stream)
+}
+
+#[test]
+fn a_second_signal_ends_a_login_that_waits_for_its_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("disk.sock");
+    let mut login = Running::start(&format!(
+        "login --shared --json --bus emulated --export nbd:unix:{}",
+        socket.display()
+    ));
+    login.line();
+    let client = deaf_client(&socket).unwrap();
+    login.signal(Signal::SIGTERM);
+    login.wait_for("stopping");
+    login.signal(Signal::SIGTERM);
+    login.end().expect(1, &["without logging out"]);
+    drop(client);
 }
 
 #[test]

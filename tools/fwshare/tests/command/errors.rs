@@ -1,10 +1,8 @@
 //! What goes wrong is said in words, with an exit code, and nothing is lost by it.
 
-mod support;
-
 use std::fs;
 
-use support::{Running, run, run_with};
+use crate::support::{Running, run, run_with};
 
 #[test]
 fn a_command_line_that_makes_no_sense_is_told_what_would() {

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -83,6 +83,7 @@ fn outcome(code: Option<i32>, stdout: String, stderr: String) -> Outcome {
 pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Running {
@@ -95,7 +96,12 @@ impl Running {
     pub(crate) fn start_with(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let mut child = command(arguments).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     /// Its next line on standard output.
@@ -104,11 +110,21 @@ impl Running {
         let mut line = String::new();
         if self.stdout.read_line(&mut line).unwrap() == 0 {
             let mut stderr = String::new();
-            let pipe = self.child.stderr.as_mut().unwrap();
-            pipe.read_to_string(&mut stderr).unwrap();
+            self.stderr.read_to_string(&mut stderr).unwrap();
             panic!("the command has ended:\n{stderr}");
         }
         line
+    }
+
+    /// Waits until a line on standard error has this in it.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            let length = self.stderr.read_line(&mut line).unwrap();
+            assert!(length > 0, "the command has ended and never said {text:?}");
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -121,8 +137,7 @@ impl Running {
     pub(crate) fn end(mut self) -> Outcome {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).unwrap();
-        let pipe = self.child.stderr.as_mut().unwrap();
-        pipe.read_to_string(&mut stderr).unwrap();
+        self.stderr.read_to_string(&mut stderr).unwrap();
         let status = self.child.wait().unwrap();
         outcome(status.code(), stdout, stderr)
     }
