@@ -170,6 +170,15 @@ fn a_rom_that_is_cut_off_is_shown_as_far_as_it_goes_or_refused() {
 }
 
 #[test]
+fn the_path_of_a_node_is_a_device_though_it_is_a_file_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, node) = (folder.path().display(), folder.path().join("fw0"));
+    fs::write(&node, "no ROM").unwrap();
+    let outcome = run(&format!("rom {} --bus {folder}", node.display()));
+    outcome.expect(1, &["no firewire-cdev node"]);
+}
+
+#[test]
 fn with_json_a_failure_is_an_object_too() {
     let outcome = run("login --shared --json --bus emulated:image=/nonexistent/disk");
     outcome.expect(1, &["/nonexistent/disk"]);

@@ -4,11 +4,41 @@
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+/// No command of these tests takes longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Kills a process that takes too long. Its exit code is missed then, and the test fails.
+struct Watchdog(Option<(Sender<()>, JoinHandle<()>)>);
+
+impl Watchdog {
+    fn over(child: &Child) -> Self {
+        let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let (rest, over) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill(id, Signal::SIGKILL);
+            }
+        });
+        Self(Some((rest, thread)))
+    }
+
+    /// To be called before the process is waited for: its id is free after that.
+    fn rest(&mut self) {
+        if let Some((rest, thread)) = self.0.take() {
+            drop(rest);
+            let _ = thread.join();
+        }
+    }
+}
 
 pub(crate) struct Outcome {
     pub(crate) code: i32,
@@ -59,14 +89,19 @@ pub(crate) fn run_with(
     input: &[u8],
 ) -> Outcome {
     let mut child = command(arguments).spawn().unwrap();
+    let mut watchdog = Watchdog::over(&child);
     // It may have failed before it has read everything.
     let _ = child.stdin.take().unwrap().write_all(input);
-    let output = child.wait_with_output().unwrap();
-    outcome(
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    // No command of these tests says so much on one that the other would block it.
+    let [out, err]: [&mut dyn Read; 2] = [
+        child.stdout.as_mut().unwrap(),
+        child.stderr.as_mut().unwrap(),
+    ];
+    out.read_to_string(&mut stdout).unwrap();
+    err.read_to_string(&mut stderr).unwrap();
+    watchdog.rest();
+    outcome(child.wait().unwrap().code(), stdout, stderr)
 }
 
 #[track_caller]
@@ -84,6 +119,7 @@ pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
     stderr: BufReader<ChildStderr>,
+    watchdog: Watchdog,
 }
 
 impl Running {
@@ -98,6 +134,7 @@ impl Running {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         Self {
+            watchdog: Watchdog::over(&child),
             child,
             stdout,
             stderr,
@@ -138,6 +175,7 @@ impl Running {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).unwrap();
         self.stderr.read_to_string(&mut stderr).unwrap();
+        self.watchdog.rest();
         let status = self.child.wait().unwrap();
         outcome(status.code(), stdout, stderr)
     }
@@ -145,6 +183,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.watchdog.rest();
         // It has ended already, unless the test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();

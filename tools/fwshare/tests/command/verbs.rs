@@ -131,6 +131,34 @@ fn login_serves_each_host_and_every_signal_ends_it_in_good_order() {
     }
 }
 
+/// The transmission flags of the default export: those of NBD_OPT_EXPORT_NAME's answer.
+fn transmission_flags(socket: &Path) -> io::Result<u16> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.write_all(&3_u32.to_be_bytes())?;
+    stream.write_all(b"IHAVEOPT\0\0\0\x01\0\0\0\0")?;
+    let mut answer = [0; 18 + 10];
+    stream.read_exact(&mut answer)?;
+    Ok(u16::from_be_bytes([answer[26], answer[27]]))
+}
+
+#[test]
+fn clients_of_a_read_only_login_are_told_that_they_cannot_write() {
+    const READ_ONLY: u16 = 1 << 1;
+    for (option, expected) in [("", 0), ("--read-only", READ_ONLY)] {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("disk.sock");
+        let mut login = Running::start(&format!(
+            "login --shared {option} --json --bus emulated --export nbd:unix:{}",
+            socket.display()
+        ));
+        login.line();
+        let flags = transmission_flags(&socket).unwrap();
+        assert_eq!(flags & READ_ONLY, expected, "{option}");
+        login.signal(Signal::SIGTERM);
+        login.end().expect(0, &[]);
+    }
+}
+
 /// A client that asks for more than fits into a socket, and reads none of it.
 fn deaf_client(socket: &Path) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(socket)?;
