@@ -18,7 +18,8 @@ Examples:
   Log in without shutting other hosts out, and serve the disk:
       fwshare login --shared --export nbd:unix:/tmp/disk.sock
   The same without FireWire, over an image:
-      fwshare login --shared --bus emulated:image=disk.img --export nbd:unix:/tmp/disk.sock
+      fwshare login --shared --bus emulated:image=disk.img \\
+          --export nbd:unix:/tmp/disk.sock
   Two hosts share one emulated disk, each with a socket of its own:
       fwshare login --shared --bus emulated:hosts=2 \\
           --export nbd:unix:/tmp/host1.sock --export nbd:unix:/tmp/host2.sock
@@ -29,6 +30,22 @@ Exit codes:
   2 command line                  7 timeout, or the bus was lost
   3 no such device                8 medium or SCSI error
   4 permission denied            21 nothing found";
+
+const BUS_HELP: &str = "\
+Where the bus is: a folder of nodes, or emulated[:KEY=VALUE,...]
+
+The folder of FireWire nodes is /dev on a host with FireWire. `emulated` is a virtual bus inside \
+this process, with one bridge and one disk, for which there are these keys:
+
+  image=FILE    what is on the disk: a file or block device
+  size=SIZE     instead, a disk in memory: 64M (default), 3T, ...
+  profile=NAME  the bridge: oxfw911 (default), oxuf922 or generic
+  sector=N      512 (default), 2048 or 4096 bytes
+  logins=N      how many logins the bridge has room for, 1 to 42
+  hosts=N       how many hosts this process plays, 1 (default) to 62
+  speed=S400    S100, S200, S400, S800, S1600 or S3200
+
+A comma in the name of a file is written twice.";
 
 /// Share a FireWire (SBP-2) disk between hosts.
 ///
@@ -45,13 +62,15 @@ pub(crate) struct Cli {
     pub(crate) verbosity: Verbosity,
 }
 
+const LOG: &str = "Logging";
+
 #[derive(Args, Debug)]
 pub(crate) struct Verbosity {
     /// Log more to standard error: -v what happens, -vv how, -vvv everything
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = LOG)]
     pub(crate) verbose: u8,
     /// Log errors only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = LOG)]
     pub(crate) quiet: bool,
 }
 
@@ -67,21 +86,8 @@ pub(crate) enum Verb {
 
 #[derive(Args, Debug)]
 pub(crate) struct BusArgs {
-    /// Where the bus is: a folder of FireWire nodes, or emulated[:KEY=VALUE,...]
-    ///
-    /// A folder of firewire-cdev nodes is /dev on a host with FireWire. `emulated` is a virtual
-    /// bus inside this process, with one bridge and one disk. Its keys:
-    ///
-    ///   image=FILE    the disk's contents, a file or block device of whole sectors
-    ///   size=SIZE     a disk in memory instead: digits and K, M, G or T (default 64M)
-    ///   profile=NAME  the bridge: oxfw911 (default), oxuf922 or generic
-    ///   sector=N      512 (default), 2048 or 4096 bytes
-    ///   logins=N      how many logins the bridge has room for
-    ///   hosts=N       how many hosts this process plays (default 1)
-    ///   speed=SPEED   S100, S200, S400, S800, S1600 or S3200
-    ///
-    /// A comma in a file's name is written twice.
-    #[arg(long, value_name = "BUS", default_value = "/dev", verbatim_doc_comment)]
+    /// Where the bus is: a folder of nodes, or emulated[:KEY=VALUE,...]
+    #[arg(long, value_name = "BUS", default_value = "/dev", long_help = BUS_HELP)]
     pub(crate) bus: BusSpec,
 }
 
@@ -115,9 +121,9 @@ pub(crate) struct ScanArgs {
 
 /// Log in to a disk, serve it, and log out at the end
 ///
-/// Stays in the foreground. SIGINT (Ctrl-C) and SIGTERM end it in good order: requests that are
-/// under way end, the disk's cache is flushed, the login is given back, exit code 0. A second
-/// signal ends it at once.
+/// Stays in the foreground. SIGINT (Ctrl-C), SIGTERM and SIGHUP end it in good order: requests
+/// that are under way end, the disk's cache is flushed, the login is given back, exit code 0. A
+/// second signal ends it at once; the bridge then keeps the login until the next bus reset.
 ///
 /// What it found, the login ID, the size and the addresses of its exports are printed as soon as
 /// the disk can be used; with --json as one line. Without --export the login is held and nothing

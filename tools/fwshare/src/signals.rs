@@ -1,11 +1,12 @@
-//! SIGINT and SIGTERM.
+//! SIGINT, SIGTERM and SIGHUP.
 
+use std::fs;
 use std::process;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::error::{Exit, Failure};
@@ -21,6 +22,10 @@ impl Stop {
             Failure::new(Exit::Error, format!("cannot wait for signals: {error}"))
         };
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        // A terminal that is closed must not leave a login behind.
+        if !hangups_are_ignored() {
+            signals.add_signal(SIGHUP).map_err(failed)?;
+        }
         let (stop, stopped) = mpsc::channel();
         thread::Builder::new()
             .name("signals".into())
@@ -45,5 +50,31 @@ impl Stop {
             Err(RecvTimeoutError::Disconnected) => true,
             Err(RecvTimeoutError::Timeout) => false,
         }
+    }
+}
+
+/// Whether this process was started to outlive its terminal, as by nohup.
+fn hangups_are_ignored() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores(&status, SIGHUP))
+}
+
+/// Whether `signal` is in the mask of ignored signals of proc(5).
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_count_from_the_lowest_bit_on() {
+        let status = "Name:\tx\nSigBlk:\tffff\nSigIgn:\t0000000000001001\n";
+        assert!(ignores(status, SIGHUP));
+        assert!(!ignores(status, SIGINT));
+        assert!(!ignores("SigIgn:\tx\n", SIGHUP));
+        assert!(!ignores("", SIGHUP));
     }
 }

@@ -16,6 +16,10 @@ const FIRST_HOST: u64 = 0x0200_0000_f05b_1000;
 /// The vendor id in a host's ROM, from the same range.
 const HOST_VENDOR: u32 = 0x02_0000;
 
+/// How many blocks a disk can have without 16-byte commands: READ CAPACITY (10) counts them in 32
+/// bits, and the highest last block stands for "more".
+const MAX_BLOCKS_10_BYTE_CDB: u64 = 0xffff_ffff;
+
 /// Why there is no emulated bus.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EmulatedError {
@@ -27,6 +31,10 @@ pub(crate) enum EmulatedError {
     Bridge(#[from] BridgeError),
     #[error("the configuration ROM of an emulated host cannot be made: {0}")]
     HostRom(#[from] BuildError),
+    #[error(
+        "{blocks} blocks: the bridge \"{profile}\" can address {MAX_BLOCKS_10_BYTE_CDB} of them"
+    )]
+    TooManyBlocks { blocks: u64, profile: &'static str },
     #[error("there is no bridge profile \"{0}\"")]
     Profile(String),
 }
@@ -49,6 +57,12 @@ impl EmulatedBus {
         if let Some(speed) = emulation.speed {
             profile.speed = speed;
         }
+        let medium = medium(emulation)?;
+        let blocks = medium.blocks();
+        if blocks > MAX_BLOCKS_10_BYTE_CDB && !profile.identity.long_commands {
+            let profile = profile.name;
+            return Err(EmulatedError::TooManyBlocks { blocks, profile });
+        }
         let config = NodeConfig {
             name: profile.name.to_owned(),
             eui64: profile.eui64,
@@ -56,7 +70,7 @@ impl EmulatedBus {
             speed: profile.speed,
             rom_block_reads: profile.rom_block_reads,
         };
-        let bridge = Bridge::new(profile, vec![medium(emulation)?])?;
+        let bridge = Bridge::new(profile, vec![medium])?;
         let config = NodeConfig {
             rom: bridge.rom().to_vec(),
             ..config

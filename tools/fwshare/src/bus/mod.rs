@@ -114,8 +114,12 @@ impl Bus {
 
 fn no_emulation(error: EmulatedError) -> Failure {
     let failure = Failure::new(Exit::Error, format!("no emulated bus: {error}"));
-    let EmulatedError::Image(error) = error else {
-        return failure;
+    let error = match error {
+        EmulatedError::Image(error) => error,
+        EmulatedError::TooManyBlocks { .. } => {
+            return failure.advise("take profile=generic, or larger sectors (sector=4096)");
+        }
+        _ => return failure,
     };
     use self::image::ImageError as E;
     match error {

@@ -21,10 +21,12 @@ use ohci_raw::config_rom::image::Image;
 /// Decode a configuration ROM.
 #[derive(Args, Debug)]
 pub(crate) struct RomArgs {
-    /// A file with the ROM, `-` for standard input: quadlets of eight hexadecimal digits, with or
-    /// without `OFFSET:` before them, `#` comments, `--------` for what is not known; or a binary
-    /// image in bus order or host order
-    #[arg(value_name = "FILE")]
+    /// A file, `-` for standard input, or a device on the bus: GUID, fwN or /dev/fwN
+    ///
+    /// A file has quadlets of eight hexadecimal digits, with or without `OFFSET:` before them, `#`
+    /// comments, and `--------` for what is not known; or it is a binary image in bus order or
+    /// host order. What is there as a file is taken for a file.
+    #[arg(value_name = "FILE|TARGET")]
     pub(crate) source: String,
     /// Print one JSON object
     #[arg(long)]
