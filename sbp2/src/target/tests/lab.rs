@@ -315,7 +315,12 @@ impl Lab {
     }
 
     /// A request of a host to the bridge.
-    pub(super) fn request(&mut self, host: usize, address: Address, operation: Operation) -> Response {
+    pub(super) fn request(
+        &mut self,
+        host: usize,
+        address: Address,
+        operation: Operation,
+    ) -> Response {
         let source = self.hosts[host].node;
         self.request_from(source, self.generation, address, operation)
     }
@@ -356,7 +361,8 @@ impl Lab {
         let pointer = Pointer::new(self.hosts[host].node, Address::new(MANAGEMENT_ORB));
         let data = pointer.as_bytes().to_vec();
         let agent = self.management_agent();
-        self.request(host, agent, Operation::WriteBlock { data }).rcode
+        self.request(host, agent, Operation::WriteBlock { data })
+            .rcode
     }
 
     pub(super) fn manage(&mut self, host: usize, orb: &ManagementOrb) -> StatusBlock {
@@ -428,7 +434,12 @@ impl Lab {
     }
 
     /// An ORB for `cdb` with `length` bytes at [`DATA`].
-    pub(super) fn orb(&self, host: usize, cdb: &[u8], data: Option<(Direction, u16)>) -> CommandOrb {
+    pub(super) fn orb(
+        &self,
+        host: usize,
+        cdb: &[u8],
+        data: Option<(Direction, u16)>,
+    ) -> CommandOrb {
         let mut block = [0; 16];
         block[..cdb.len()].copy_from_slice(cdb);
         let orb = CommandOrb::new(block);
@@ -448,10 +459,7 @@ impl Lab {
     /// Puts an ORB into the host's memory and tells the agent of it.
     pub(super) fn submit(&mut self, host: usize, index: u64, orb: &CommandOrb) {
         self.hosts[host].poke(orb_at(index).get(), orb.as_bytes());
-        assert_eq!(
-            self.write_orb_pointer(host, orb_at(index)),
-            RCode::COMPLETE
-        );
+        assert_eq!(self.write_orb_pointer(host, orb_at(index)), RCode::COMPLETE);
     }
 
     /// Puts ORBs into the host's memory, each leading to the next.

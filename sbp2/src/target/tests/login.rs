@@ -36,7 +36,11 @@ fn two_hosts_share_a_logical_unit_and_each_has_its_own_agent() {
     assert_eq!(lab.bridge.counters().logins(), 2);
     let claims = lab.bridge.claims();
     for agent in [a, b].map(|login| login.command_block_agent()) {
-        assert!(claims.iter().any(|claim| claim.offset_of(agent, 32).is_some()));
+        assert!(
+            claims
+                .iter()
+                .any(|claim| claim.offset_of(agent, 32).is_some())
+        );
     }
 }
 
@@ -58,7 +62,10 @@ fn a_full_bridge_says_resources_unavailable() {
     for host in 0..2 {
         assert_eq!(status(&mut lab, host, false), Sbp2Status::OK);
     }
-    assert_eq!(status(&mut lab, 2, false), Sbp2Status::RESOURCES_UNAVAILABLE);
+    assert_eq!(
+        status(&mut lab, 2, false),
+        Sbp2Status::RESOURCES_UNAVAILABLE
+    );
     lab.for_own_login(0, Function::LOGOUT);
     assert_eq!(status(&mut lab, 2, false), Sbp2Status::OK);
 }
@@ -107,7 +114,11 @@ fn the_answer_keeps_to_the_room_for_it() {
         lab.manage(0, &orb).sbp_status(),
         Sbp2Status::FUNCTION_REJECTED
     );
-    assert_eq!(status(&mut lab, 0, false), Sbp2Status::OK, "nothing is left behind");
+    assert_eq!(
+        status(&mut lab, 0, false),
+        Sbp2Status::OK,
+        "nothing is left behind"
+    );
 }
 
 #[test]
@@ -183,7 +194,11 @@ fn functions_that_are_not_there_are_said_not_to_be() {
     let mut lab = Lab::logged_in(1);
     for function in [2, 4, 5, 6, 8, 9, 0xa, 0xd].map(Function) {
         let refused = lab.for_own_login(0, function).sbp_status();
-        assert_eq!(refused, Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED, "{function}");
+        assert_eq!(
+            refused,
+            Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED,
+            "{function}"
+        );
     }
 }
 
