@@ -125,6 +125,12 @@ impl SharedBus {
     pub fn reset(&self) {
         self.with(Bus::reset);
     }
+
+    /// How many threads wait for events.
+    #[cfg(test)]
+    pub(super) fn sleepers(&self) -> usize {
+        self.0.lock().sleepers.len()
+    }
 }
 
 /// A host's place on a [`SharedBus`]. Dropping it detaches the host.

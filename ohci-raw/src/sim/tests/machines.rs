@@ -10,6 +10,8 @@ struct Script {
     seen: Vec<(Instant, Event)>,
     timeouts: Vec<Instant>,
     next_timeout: Option<Instant>,
+    /// How often the machine asks for the same timeout again.
+    repeats: u32,
     actions: VecDeque<Action>,
 }
 
@@ -25,7 +27,10 @@ impl Machine for Scripted {
     fn handle_timeout(&mut self, now: Instant) {
         let mut script = self.0.lock().unwrap();
         script.timeouts.push(now);
-        script.next_timeout = None;
+        match script.repeats.checked_sub(1) {
+            Some(left) => script.repeats = left,
+            None => script.next_timeout = None,
+        }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -56,6 +61,20 @@ fn the_bus_calls_a_machine_at_the_time_it_asked_for() {
         bus.wake_machine(node, at(900));
         assert_eq!(bus.poll_timeout(), next);
     }
+}
+
+#[test]
+fn a_machine_that_asks_for_the_same_time_again_is_called_again() {
+    let mut bus = Bus::new(Timing::Immediate);
+    let machine = Scripted::default();
+    let mut script = machine.0.lock().unwrap();
+    script.next_timeout = Some(at(700));
+    script.repeats = 2;
+    drop(script);
+    attach(&mut bus, 1, machine.clone());
+    bus.handle_timeout(at(700));
+    assert_eq!(machine.0.lock().unwrap().timeouts, [at(700); 3]);
+    assert_eq!(bus.poll_timeout(), None);
 }
 
 #[test]

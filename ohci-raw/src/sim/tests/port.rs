@@ -95,41 +95,33 @@ fn a_waiting_host_is_woken_by_the_bus_itself() {
 #[test]
 fn a_thread_that_waits_without_end_does_the_work_that_another_one_left() {
     let bus = SharedBus::new(Timing::Immediate);
-    bus.with(|bus, _| bus.set_split_timeout(Duration::from_millis(20)));
+    bus.with(|bus, _| {
+        bus.set_split_timeout(Duration::from_secs(3600));
+        bus.set_fault(Some(Box::new(|_: &Packet<'_>| {
+            Fault::Delay(Duration::from_millis(10))
+        })));
+    });
     let a = bus.attach_host(config(1, Speed::S400));
     let mut b = bus.attach_host(config(2, Speed::S400));
     let address = b.allocate(64).unwrap().start();
     let (from, to) = (a.index(), b.index());
     let (tell, told) = mpsc::channel();
-    bus.with(|bus, _| {
-        let mut reads = 0;
-        bus.set_fault(Some(Box::new(move |_: &Packet<'_>| {
-            reads += 1;
-            // The second read arrives when nobody but the waiting thread can bring it in.
-            if reads == 2 {
-                Fault::Delay(Duration::from_millis(10))
-            } else {
-                Fault::Deliver
-            }
-        })));
-    });
     let waiting = thread::spawn(move || {
-        for _ in 0..2 {
-            wait(&mut b, |event| {
-                matches!(event, Event::Request(_)).then_some(())
-            });
-            tell.send(()).unwrap();
-        }
-        b
-    });
-    for _ in 0..2 {
-        bus.with(|bus, now| {
-            let read = transaction(bus, to, address, Operation::ReadQuadlet);
-            bus.send(from, read, now);
+        wait(&mut b, |event| {
+            matches!(event, Event::Request(_)).then_some(())
         });
-        told.recv_timeout(Duration::from_secs(20)).unwrap();
+        tell.send(()).unwrap();
+    });
+    while bus.sleepers() == 0 {
+        thread::yield_now();
     }
-    drop(waiting.join().unwrap());
+    bus.with(|bus, now| {
+        let read = transaction(bus, to, address, Operation::ReadQuadlet);
+        bus.send(from, read, now);
+    });
+    // Nobody but the waiting thread can bring the packet in, and it slept before it was sent.
+    told.recv_timeout(Duration::from_secs(20)).unwrap();
+    waiting.join().unwrap();
 }
 
 #[test]

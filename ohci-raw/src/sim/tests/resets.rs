@@ -44,6 +44,7 @@ fn a_reset_ends_what_is_under_way_and_its_answer_is_dropped_in_silence() {
         "{events:?}"
     );
     assert_eq!(bus.poll_timeout(), None, "a split timeout was left behind");
+    assert!(bus.requests.is_empty(), "a request was left behind");
     let response = Response::data(vec![0; 4]);
     assert_eq!(bus.respond(b, request.handle, response, START), Ok(()));
     assert_eq!(bus.poll_event(a), None);
@@ -105,6 +106,11 @@ fn a_node_without_its_cable_sees_itself_alone_and_comes_back_as_the_same() {
     lost.destination = NodeId::local(1);
     bus.send(a, lost, START);
     assert_eq!(rcode(&mut bus, a), RCode::NO_ACK);
+    let mut to_itself = transaction(&bus, b, range.start(), Operation::ReadQuadlet);
+    to_itself.generation = own.generation;
+    to_itself.destination = own.local;
+    bus.send(a, to_itself, START);
+    assert_eq!(asked(&mut bus, a).generation, own.generation);
 
     bus.reattach(a, START);
     let back = last_reset(&mut bus, a);
