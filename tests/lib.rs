@@ -1,1 +1,38 @@
 //! What the whole-system tests share.
+//!
+//! A test here asks a program that nobody here wrote: nbdinfo, fio, e2fsck, sg_inq. Such a
+//! program is a [`Judge`]. Where one is not installed the test is skipped, and says so on the
+//! terminal; in CI, where the variable `CI` is set, it fails and names the Debian package.
+//!
+//! ```no_run
+//! use fwshare_tests::judge;
+//!
+//! let Some(nbdinfo) = judge("nbdinfo") else { return };
+//! let said = nbdinfo.run(["--json", "nbd://localhost"]);
+//! assert!(said.stdout.contains("exports"));
+//! ```
+
+// Helpers of tests: a wrong step ends the test, with a message that tells where.
+#![allow(clippy::missing_panics_doc)]
+
+#[path = "support/attach.rs"]
+mod attach;
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/data.rs"]
+mod data;
+#[path = "support/files.rs"]
+mod files;
+#[path = "support/judge.rs"]
+mod judge;
+#[path = "support/run.rs"]
+mod run;
+#[path = "support/world.rs"]
+pub mod world;
+
+pub use attach::{Attached, attach};
+pub use daemon::{Daemon, Ended, fwshare};
+pub use data::{Random, pattern};
+pub use files::{ext4_image, fill, same_files};
+pub use judge::{Judge, judge, needs_root, skipped};
+pub use run::{Said, TIME_LIMIT, run};

@@ -4,7 +4,7 @@ use core::str::FromStr;
 /// A node's 64-bit globally unique id, from quadlets 3 and 4 of its bus information block.
 ///
 /// Not as unique as its name says: several series of enclosures with Oxford bridges share one
-/// (fact sheet 10, no. 5), so show the bus position beside it.
+/// (those with an OXFW924 take it from the disk), so show the bus position beside it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Eui64(pub u64);
 

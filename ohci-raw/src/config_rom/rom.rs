@@ -137,8 +137,10 @@ impl ConfigRom {
         entries.flat_map(|entry| self.texts_at(entry)).collect()
     }
 
-    /// The texts of a descriptor entry: one in a leaf, several languages in a directory.
-    fn texts_at(&self, entry: &Entry) -> Vec<String> {
+    /// The texts of a descriptor entry: one in a leaf, several languages in a directory. Other
+    /// entries have none.
+    #[must_use]
+    pub fn texts_at(&self, entry: &Entry) -> Vec<String> {
         let text = |entry: &Entry| match (&entry.target, entry.key) {
             (Target::Leaf(leaf), Key::DESCRIPTOR_LEAF) => text::decode(leaf).ok().flatten(),
             _ => None,

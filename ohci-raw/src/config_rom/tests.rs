@@ -163,6 +163,8 @@ fn directories_nest_and_a_shared_one_is_read_once() {
     let rom = read(&quadlets);
     let unit = rom.unit_directories().next().unwrap();
     assert_eq!((unit.depth, unit.reached_by), (1, Some(Offset::new(0x418))));
+    let instance = rom.root().unwrap().find(Key(0xd8)).unwrap();
+    assert_eq!(rom.directory_of(instance), Some(unit));
     assert_eq!(rom.unit_directories().count(), 1);
     assert_eq!(rom.directories().count(), 3);
     let luns = rom.directory_of(unit.find(Key(0xd4)).unwrap()).unwrap();

@@ -1,1 +1,35 @@
 //! A disk handed to the host.
+//!
+//! Whoever has a disk implements [`Disk`]: its [`Geometry`], and a way to submit a [`Request`]
+//! and be told later how it ended. This crate turns that into something that other programs can
+//! open. So far that is [`nbd`], a server for the Network Block Device protocol, which QEMU,
+//! libnbd's tools, fio and the Linux kernel speak.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use fwshare_export::{memory::MemoryDisk, nbd::{Endpoint, Export, Server}};
+//!
+//! let disk = Arc::new(MemoryDisk::new(1 << 20, 512));
+//! let export = Export::new(disk)?;
+//! let server = Server::start(export, &["tcp:127.0.0.1:0".parse::<Endpoint>()?])?;
+//! for uri in server.uris() {
+//!     println!("try: nbdinfo {uri}");
+//! }
+//! server.stop(std::time::Duration::from_secs(5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What an export promises
+//!
+//! Other hosts write to the same disk at the same time, and none of them is asked first. So
+//! nothing here is cached, merged or read ahead: each request of a client becomes a request to
+//! the disk, and is answered when the disk has answered. For the same reason nothing here reads
+//! a block to write a part of it: between the two, another host's bytes would be lost.
+
+#![forbid(unsafe_code)]
+
+mod disk;
+pub mod memory;
+pub mod nbd;
+
+pub use disk::{Completion, Disk, DiskError, Geometry, GeometryError, MAX_REQUEST_LIMIT, Request};

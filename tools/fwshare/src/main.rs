@@ -1,2 +1,76 @@
-//! The command.
-fn main() {}
+//! The command. Each verb is a module; `bus` and `device` find what a verb is to work on, and
+//! `session` is the login that `login` holds.
+
+mod bus;
+mod cli;
+mod company;
+mod device;
+mod error;
+mod login;
+mod logins;
+mod output;
+mod pages;
+mod rom;
+mod rom_verb;
+mod scan;
+mod session;
+mod signals;
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Verb, Verbosity};
+use crate::error::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(&cli.verbosity);
+    let (result, json) = match &cli.verb {
+        Verb::Scan(args) => (scan::run(args), args.json),
+        Verb::Login(args) => (login::run(args, !cli.verbosity.quiet), args.json),
+        Verb::Logins(args) => (logins::run(args), args.json),
+        Verb::Rom(args) => (rom_verb::run(args), args.rom.json),
+        Verb::Man(args) => (pages::man(args), false),
+        Verb::Completions(args) => (pages::completions(args), false),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure, json);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn report(failure: &Failure, json: bool) {
+    output::complain(&format!("fwshare: {failure}"));
+    if json && !failure.is_data_shown() {
+        // It failed already.
+        let _ = output::print_json(&failure.to_json());
+    }
+}
+
+/// Sends what is logged to standard error.
+fn log(verbosity: &Verbosity) {
+    let level = match (verbosity.quiet, verbosity.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_env("FWSHARE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let colours = io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .without_time()
+        .log_internal_errors(false)
+        .init();
+}

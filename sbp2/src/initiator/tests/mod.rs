@@ -1,0 +1,6 @@
+//! The initiator against a target that is played by hand, step by step.
+
+mod commands;
+mod logins;
+mod resets;
+mod rig;

@@ -1,0 +1,157 @@
+use std::env;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::run::TIME_LIMIT;
+
+/// The `fwshare` command of this tree, built if it is not there yet.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn fwshare() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--package", "fwshare"])
+            .args(["--message-format", "json-render-diagnostics"])
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("cargo to run");
+        assert!(built.status.success(), "fwshare cannot be built");
+        String::from_utf8_lossy(&built.stdout)
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
+            .expect("cargo to name the executable")
+    });
+    Command::new(binary)
+}
+
+/// A `fwshare login` that has its disk ready. Killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    shown: Value,
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// How a daemon ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it said on standard error.
+    pub stderr: String,
+}
+
+impl Daemon {
+    /// Runs `fwshare login --json` with these arguments, until its disk can be used.
+    ///
+    /// # Panics
+    ///
+    /// If it ends instead; with what it said.
+    pub fn login<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        let mut child = fwshare()
+            .args(["login", "--json"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("fwshare to run");
+        let mut pipe = child.stderr.take().expect("a pipe");
+        let stderr = thread::spawn(move || {
+            let mut said = String::new();
+            let _ = pipe.read_to_string(&mut said);
+            said
+        });
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("a line of JSON");
+        let mut daemon = Self {
+            child,
+            shown: Value::Null,
+            stderr: Some(stderr),
+        };
+        match serde_json::from_str(&line) {
+            Ok(shown) => daemon.shown = shown,
+            Err(error) => panic!("{error} in {line:?}: {:?}", daemon.wait()),
+        }
+        daemon
+    }
+
+    /// What it printed.
+    #[must_use]
+    pub fn shown(&self) -> &Value {
+        &self.shown
+    }
+
+    /// The URI of a host's first export.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    #[must_use]
+    pub fn uri(&self, host: usize) -> String {
+        let uri = &self.shown["hosts"][host]["exports"][0];
+        uri.as_str().expect("an export").to_owned()
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, by name, and waits for its end.
+    pub fn stop(mut self, signal: &str) -> Ended {
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Sends it a signal, by name.
+    ///
+    /// # Panics
+    ///
+    /// If it is gone.
+    pub fn signal(&self, signal: &str) {
+        let id = self.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {id}");
+    }
+
+    fn wait(&mut self) -> Ended {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child to wait for") {
+                break status;
+            }
+            assert!(start.elapsed() < TIME_LIMIT, "fwshare does not end");
+            thread::sleep(Duration::from_millis(10));
+        };
+        let said = self.stderr.take().map(JoinHandle::join);
+        Ended {
+            status,
+            stderr: said.and_then(Result::ok).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

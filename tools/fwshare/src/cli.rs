@@ -1,0 +1,312 @@
+//! The command line.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use fwshare_export::nbd::{Endpoint, ParseEndpointError};
+
+use crate::bus::BusSpec;
+use crate::device::TargetSpec;
+use crate::rom::RomArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  See what is on the bus:
+      fwshare scan
+  Log in without shutting other hosts out, and serve the disk:
+      fwshare login --shared --export nbd:unix:/tmp/disk.sock
+  The same without FireWire, over an image:
+      fwshare login --shared --bus emulated:image=disk.img --export nbd:unix:/tmp/disk.sock
+  Two hosts share one emulated disk, each with a socket of its own:
+      fwshare login --shared --bus emulated:hosts=2 \\
+          --export nbd:unix:/tmp/host1.sock --export nbd:unix:/tmp/host2.sock
+
+Exit codes:
+  0 done                          5 login refused
+  1 error                         6 held exclusively by another initiator
+  2 command line                  7 timeout, or the bus was lost
+  3 no such device                8 medium or SCSI error
+  4 permission denied            21 nothing found";
+
+/// Share a FireWire (SBP-2) disk between hosts.
+///
+/// SBP-2 bridges that take several logins, such as Oxford Semiconductor's, can give one disk to
+/// several hosts at once. fwshare logs in without exclusivity, serves the disk to this host, and
+/// gives it back in good order. What is on the disk has to be made for several hosts: a cluster
+/// file system, or partitions of which each host uses its own.
+#[derive(Parser, Debug)]
+#[command(name = "fwshare", version, after_long_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    #[command(flatten)]
+    pub(crate) verbosity: Verbosity,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verbosity {
+    /// Log more to standard error: -v what happens, -vv how, -vvv everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    Scan(ScanArgs),
+    Login(LoginArgs),
+    Logins(LoginsArgs),
+    Rom(RomVerbArgs),
+    Man(ManArgs),
+    Completions(CompletionsArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BusArgs {
+    /// Where the bus is: a folder of FireWire nodes, or emulated[:KEY=VALUE,...]
+    ///
+    /// A folder of firewire-cdev nodes is /dev on a host with FireWire. `emulated` is a virtual
+    /// bus inside this process, with one bridge and one disk. Its keys:
+    ///
+    ///   image=FILE    the disk's contents, a file or block device of whole sectors
+    ///   size=SIZE     a disk in memory instead: digits and K, M, G or T (default 64M)
+    ///   profile=NAME  the bridge: oxfw911 (default), oxuf922 or generic
+    ///   sector=N      512 (default), 2048 or 4096 bytes
+    ///   logins=N      how many logins the bridge has room for
+    ///   hosts=N       how many hosts this process plays (default 1)
+    ///   speed=SPEED   S100, S200, S400, S800, S1600 or S3200
+    ///
+    /// A comma in a file's name is written twice.
+    #[arg(long, value_name = "BUS", default_value = "/dev", verbatim_doc_comment)]
+    pub(crate) bus: BusSpec,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TargetArgs {
+    /// The logical unit: GUID[:LUN], fwN[:LUN] or /dev/fwN[:LUN]
+    ///
+    /// Of a GUID the first digits are enough, as long as only one device has them; `eui.` or `0x`
+    /// may stand before it. Without :LUN it is the device's only disk. With only one disk on the
+    /// bus, TARGET may be left out.
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<TargetSpec>,
+}
+
+/// List the nodes and logical units on the bus
+///
+/// Shows each node with its GUID, the vendor and model that its configuration ROM names, speed
+/// and bridge, and each of its logical units with device type, firmware revision and, where the
+/// bridge tells, how many hosts are logged in. Nothing is changed, and nobody is logged in to.
+#[derive(Args, Debug)]
+pub(crate) struct ScanArgs {
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    /// Read the ROMs only; do not ask the bridges who is logged in
+    #[arg(long)]
+    pub(crate) no_query: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Log in to a disk, serve it, and log out at the end
+///
+/// Stays in the foreground. SIGINT (Ctrl-C) and SIGTERM end it in good order: requests that are
+/// under way end, the disk's cache is flushed, the login is given back, exit code 0. A second
+/// signal ends it at once.
+///
+/// What it found, the login ID, the size and the addresses of its exports are printed as soon as
+/// the disk can be used; with --json as one line. Without --export the login is held and nothing
+/// else.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("kind").required(true).args(["shared", "exclusive"]))]
+pub(crate) struct LoginArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Let other hosts log in too
+    ///
+    /// They write to the same disk at the same time. Only a file system made for that, or a
+    /// partition for each host, survives it.
+    #[arg(long)]
+    pub(crate) shared: bool,
+    /// Shut other hosts out
+    #[arg(long)]
+    pub(crate) exclusive: bool,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    /// Serve the disk: nbd:unix:PATH or nbd:tcp:HOST:PORT; may be repeated
+    ///
+    /// A Unix socket can be opened by this user only. A TCP port can be opened by anybody who
+    /// reaches it: there is no password. Port 0 lets the system choose. With --bus
+    /// emulated:hosts=N the first export is that of the first host, the second that of the
+    /// second, and so on in turn.
+    #[arg(long = "export", value_name = "EXPORT")]
+    pub(crate) exports: Vec<ExportSpec>,
+    /// Refuse writes
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Give the disk one command at a time
+    ///
+    /// `off` gives it several at once, which is faster. Some disks corrupt data then.
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub(crate) serialize_io: OnOff,
+    /// How long requests wait for a login that was lost before they fail
+    ///
+    /// 0 fails them at once. A host that was shut out must not wake up later and write, so there
+    /// is no "for ever".
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) replacement_timeout: Duration,
+    /// Print one JSON object, on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show who is logged in to a logical unit
+///
+/// Asks the bridge with QUERY LOGINS, without logging in. Not every bridge can tell. With --bus
+/// emulated:hosts=N all hosts but the first are logged in.
+#[derive(Args, Debug)]
+pub(crate) struct LoginsArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RomVerbArgs {
+    #[command(flatten)]
+    pub(crate) rom: RomArgs,
+    #[command(flatten)]
+    pub(crate) bus: BusArgs,
+}
+
+/// Write the manual pages
+#[derive(Args, Debug)]
+#[command(hide = true)]
+pub(crate) struct ManArgs {
+    /// The folder to write one page per verb to; without it, the main page goes to standard
+    /// output
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: Option<std::path::PathBuf>,
+}
+
+/// Write the completions for a shell to standard output
+#[derive(Args, Debug)]
+#[command(hide = true)]
+pub(crate) struct CompletionsArgs {
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum OnOff {
+    On,
+    Off,
+}
+
+/// How a disk is to be served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ExportSpec(pub(crate) Endpoint);
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum ParseExportError {
+    #[error("an export is nbd:unix:PATH or nbd:tcp:HOST:PORT")]
+    Kind,
+    #[error(transparent)]
+    Endpoint(#[from] ParseEndpointError),
+}
+
+impl FromStr for ExportSpec {
+    type Err = ParseExportError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let endpoint = text.strip_prefix("nbd:").ok_or(ParseExportError::Kind)?;
+        Ok(Self(endpoint.parse()?))
+    }
+}
+
+/// A number of seconds up to a day.
+fn seconds(text: &str) -> Result<Duration, String> {
+    const DAY: u64 = 86_400;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(seconds @ 0..=DAY) if digits => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("must be a number of seconds from 0 to {DAY}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("fwshare").chain(line.split_whitespace()))
+    }
+
+    fn kind(line: &str) -> ErrorKind {
+        parse(line).unwrap_err().kind()
+    }
+
+    #[test]
+    fn clap_finds_no_fault_with_the_definition() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_login_is_either_shared_or_exclusive() {
+        assert_eq!(kind("login"), ErrorKind::MissingRequiredArgument);
+        assert_eq!(
+            kind("login --shared --exclusive"),
+            ErrorKind::ArgumentConflict
+        );
+        assert!(parse("login --exclusive").is_ok());
+    }
+
+    #[test]
+    fn bad_values_are_refused_on_the_command_line() {
+        for line in [
+            "login --shared --export unix:/x",
+            "login --shared --export nbd:/x",
+            "login --shared --export nbd:unix:",
+            "login --shared --export nbd:tcp:host",
+            "login --shared --replacement-timeout -1",
+            "login --shared --replacement-timeout +1",
+            "login --shared --replacement-timeout 86401",
+            "login --shared --replacement-timeout 1.5",
+            "login --shared --bus emulated:hosts=0",
+            "login --shared xyz",
+            "logins fw1:x",
+        ] {
+            assert_eq!(kind(line), ErrorKind::ValueValidation, "{line}");
+        }
+        assert_eq!(
+            kind("login --shared --serialize-io=1"),
+            ErrorKind::InvalidValue
+        );
+    }
+
+    #[test]
+    fn a_login_is_serialised_and_waits_two_minutes_unless_told_otherwise() {
+        let login = |line| match parse(line).unwrap().verb {
+            Verb::Login(args) => args,
+            other => panic!("{other:?}"),
+        };
+        let plain = login("login --shared");
+        assert_eq!(plain.serialize_io, OnOff::On);
+        assert_eq!(plain.replacement_timeout, Duration::from_secs(120));
+        let told = login("login --shared --serialize-io=off --replacement-timeout 0");
+        assert_eq!(told.serialize_io, OnOff::Off);
+        assert_eq!(told.replacement_timeout, Duration::ZERO);
+    }
+}

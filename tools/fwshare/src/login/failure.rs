@@ -1,0 +1,113 @@
+//! What to do when something fails.
+
+use std::io;
+
+use fwshare_export::nbd::ListenError;
+use sbp2::initiator::Logins;
+
+use crate::error::{Exit, Failure};
+use crate::session::SessionError;
+
+const CHECK_BUS: &str = "\
+check that the disk is powered and its cable plugged in; fwshare scan shows who answers";
+
+/// A login that could not be had.
+pub(super) fn of_login(error: &SessionError, device: &str, exclusive: bool) -> Failure {
+    let code = error.exit_code();
+    let failure = Failure::with_code(code, format!("cannot log in to {device}: {error}"));
+    let failure = match error {
+        SessionError::Failed {
+            logins: Some(logins),
+            ..
+        } if !logins.entries.is_empty() => failure.advise(who(logins)),
+        _ => failure,
+    };
+    match code {
+        5 => failure.advise("log another host out, or try again when one has left"),
+        6 if exclusive => failure.advise(
+            "an exclusive login needs that nobody else is logged in: log the others out, or use\n\
+             --shared",
+        ),
+        6 => failure.advise(
+            "another initiator holds it exclusively, as Linux does unless its driver is told\n\
+             otherwise (firewire-sbp2 exclusive_login=0): log it out there",
+        ),
+        7 => failure.advise(CHECK_BUS),
+        _ => failure,
+    }
+}
+
+fn who(logins: &Logins) -> String {
+    let names = logins.entries.iter().map(|login| {
+        format!(
+            "{} (login ID {}, node {})",
+            login.eui64, login.login_id, login.node
+        )
+    });
+    let names: Vec<_> = names.collect();
+    format!(
+        "{} of {} logins are taken, by:\n  {}",
+        logins.active,
+        logins.max,
+        names.join("\n  ")
+    )
+}
+
+/// A session that ended by itself.
+pub(super) fn of_session(error: &SessionError, device: &str) -> Failure {
+    let code = error.exit_code();
+    let failure = Failure::with_code(code, format!("the login to {device} has ended: {error}"));
+    match code {
+        7 => failure.advise(CHECK_BUS),
+        _ => failure,
+    }
+}
+
+/// A session that did not end well.
+pub(super) fn of_end(error: &SessionError, device: &str) -> Failure {
+    let message = format!("{device} was not left in good order: {error}");
+    let failure = Failure::with_code(error.exit_code(), message);
+    match error {
+        SessionError::Flush(_) => failure.advise("check the file system before it is used again"),
+        _ => failure,
+    }
+}
+
+/// An export that nobody can connect to.
+pub(super) fn of_export(error: &ListenError) -> Failure {
+    let exit = |error: &io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::Permission,
+        _ => Exit::Error,
+    };
+    let message = format!("cannot serve the disk: {error}");
+    match error {
+        ListenError::InUse(_) => Failure::new(Exit::Error, message)
+            .advise("stop the process that has it, or name another path"),
+        ListenError::NotASocket(_) => {
+            Failure::new(Exit::Error, message).advise("name another path, or move it away")
+        }
+        ListenError::Unix { error, .. } => {
+            let failure = Failure::new(exit(error), message);
+            match error.kind() {
+                io::ErrorKind::NotFound => failure.advise("make its folder first (mkdir -p)"),
+                io::ErrorKind::PermissionDenied => {
+                    failure.advise("name a path where this user may write")
+                }
+                _ => failure,
+            }
+        }
+        ListenError::Tcp { error, .. } => {
+            let failure = Failure::new(exit(error), message);
+            match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    failure.advise("name another port, or 0 to let the system choose one")
+                }
+                io::ErrorKind::PermissionDenied => {
+                    failure.advise("ports below 1024 are root's; NBD's own is 10809")
+                }
+                _ => failure,
+            }
+        }
+        ListenError::System(_) => Failure::new(Exit::Error, message),
+    }
+}

@@ -1,0 +1,151 @@
+//! The hosts that this process plays: one on a real bus, any number on an emulated one.
+
+use std::time::Duration;
+
+use fwshare_export::nbd::{Export, Server};
+use ohci_raw::bus::Eui64;
+use ohci_raw::port::Port;
+
+use super::failure;
+use crate::cli::ExportSpec;
+use crate::device::Place;
+use crate::error::{Exit, Failure};
+use crate::session::{Info, Options, Session, Target};
+
+/// How long clients have to hear the end of what they asked for.
+const GRACE: Duration = Duration::from_secs(30);
+
+pub(super) struct Hosts {
+    name: String,
+    description: String,
+    target: Target,
+    options: Options,
+    hosts: Vec<Host>,
+}
+
+struct Host {
+    guid: Option<Eui64>,
+    session: Session,
+    server: Option<Server>,
+}
+
+/// What a host has.
+pub(super) struct View<'a> {
+    pub(super) guid: Option<Eui64>,
+    pub(super) info: &'a Info,
+    pub(super) uris: Vec<String>,
+}
+
+impl Hosts {
+    pub(super) fn new(place: &Place<'_>, options: Options) -> Self {
+        Self {
+            name: place.name(),
+            description: format!("{} {}", place.name(), place.found.texts()),
+            target: place.target(),
+            options,
+            hosts: Vec::new(),
+        }
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    pub(super) fn views(&self) -> impl Iterator<Item = View<'_>> {
+        self.hosts.iter().map(|host| View {
+            guid: host.guid,
+            info: host.session.info(),
+            uris: host.server.as_ref().map_or_else(Vec::new, Server::uris),
+        })
+    }
+
+    /// Logs one more host in.
+    pub(super) fn log_in(&mut self, mut port: Box<dyn Port>) -> Result<(), Failure> {
+        let nodes = port.nodes().unwrap_or_default();
+        let local = nodes.iter().find(|node| node.is_local);
+        let guid = local.map(|node| node.eui64);
+        let session = Session::start(port, &self.target, &self.options).map_err(|error| {
+            let host = match self.hosts.len() {
+                0 => String::new(),
+                others => format!(", host {}", others + 1),
+            };
+            let device = format!("{}{host}", self.name);
+            failure::of_login(&error, &device, self.options.exclusive)
+        })?;
+        self.hosts.push(Host {
+            guid,
+            session,
+            server: None,
+        });
+        Ok(())
+    }
+
+    /// Serves the disk: the first export is that of the first host, and so on in turn.
+    pub(super) fn export(&mut self, exports: &[ExportSpec]) -> Result<(), Failure> {
+        let hosts = self.hosts.len();
+        for (index, host) in self.hosts.iter_mut().enumerate() {
+            let own = exports.iter().skip(index).step_by(hosts.max(1));
+            let endpoints: Vec<_> = own.map(|export| export.0.clone()).collect();
+            if endpoints.is_empty() {
+                continue;
+            }
+            let export = Export::new(host.session.disk())
+                .and_then(|export| export.described(&self.description))
+                .map_err(|error| {
+                    Failure::new(
+                        Exit::Error,
+                        format!("{} cannot be served: {error}", self.name),
+                    )
+                })?;
+            let server = Server::start(export, &endpoints);
+            host.server = Some(server.map_err(|error| failure::of_export(&error))?);
+        }
+        Ok(())
+    }
+
+    /// Looks whether all sessions live.
+    pub(super) fn check(&mut self) -> Result<(), Failure> {
+        let ended = self.hosts.iter().enumerate().find_map(|(index, host)| {
+            let error = host.session.wait(Duration::ZERO)?;
+            Some((index, error))
+        });
+        let Some((index, error)) = ended else {
+            return Ok(());
+        };
+        // Its session has nothing to be given back any more.
+        drop(self.hosts.remove(index));
+        Err(failure::of_session(&error, &self.name))
+    }
+
+    /// Lets the clients finish, flushes, and logs out. Goes on where something fails, and tells
+    /// the first failure.
+    pub(super) fn leave(self) -> Result<(), Failure> {
+        let mut sessions = Vec::new();
+        for host in self.hosts {
+            if let Some(server) = host.server {
+                let report = server.stop(GRACE);
+                if report.cut_off > 0 {
+                    tracing::warn!(
+                        "{} clients were cut off, {} of their requests unanswered",
+                        report.cut_off,
+                        report.unanswered
+                    );
+                }
+            }
+            sessions.push(host.session);
+        }
+        let mut result = Ok(());
+        for session in sessions {
+            tracing::info!("in the end: {:?}", session.counters());
+            if let Err(error) = session.stop() {
+                let failure = failure::of_end(&error, &self.name);
+                if result.is_ok() {
+                    result = Err(failure);
+                } else {
+                    tracing::error!("{failure}");
+                }
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,121 @@
+//! `fwshare login`: holds a login and serves the disk.
+
+mod failure;
+mod hosts;
+mod shown;
+
+use std::time::Duration;
+
+use self::hosts::Hosts;
+use self::shown::Shown;
+use crate::bus;
+use crate::cli::{ExportSpec, LoginArgs, OnOff};
+use crate::device;
+use crate::error::{Exit, Failure};
+use crate::output;
+use crate::session::Options;
+use crate::signals::Stop;
+
+/// How often it is looked whether all sessions live.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// Logs in, serves, and logs out. `chatty`: progress goes to standard error.
+pub(crate) fn run(args: &LoginArgs, chatty: bool) -> Result<(), Failure> {
+    check(&args.exports)?;
+    let stop = Stop::on_signals()?;
+    let mut buses = bus::open(&args.bus.bus)?;
+    let found = device::survey(&mut buses)?;
+    let place = device::logical_unit(&found, args.target.target.as_ref(), &args.bus.bus)?;
+    if !place.device_type().is_disk() {
+        let message = format!("{} is no disk but {}", place.name(), place.device_type());
+        return Err(Failure::new(Exit::NoSuchDevice, message));
+    }
+    let ports = buses.swap_remove(place.found.bus).into_ports();
+    // The other buses are of no concern.
+    drop(buses);
+
+    let mut hosts = Hosts::new(&place, options(args));
+    let served = serve(args, &mut hosts, ports, &stop, |hosts| {
+        let shown = Shown::new(args, &place, hosts);
+        if args.json {
+            output::print(&shown.json()?)?;
+        } else {
+            output::print(&shown.text())?;
+        }
+        if chatty {
+            output::complain(
+                "fwshare: ready; SIGINT (Ctrl-C) or SIGTERM flushes, logs out and ends",
+            );
+        }
+        Ok(())
+    });
+    let logged_in = hosts.count() > 0;
+    let left = hosts.leave();
+    served?;
+    left?;
+    if chatty && logged_in {
+        output::complain("fwshare: flushed and logged out");
+    }
+    Ok(())
+}
+
+fn options(args: &LoginArgs) -> Options {
+    Options {
+        exclusive: args.exclusive,
+        serialize_io: args.serialize_io == OnOff::On,
+        replacement_timeout: args.replacement_timeout,
+        read_only: args.read_only,
+        ..Options::default()
+    }
+}
+
+/// Does what has to be undone in any case, until it is to end.
+fn serve(
+    args: &LoginArgs,
+    hosts: &mut Hosts,
+    ports: Vec<Box<dyn ohci_raw::port::Port>>,
+    stop: &Stop,
+    show: impl FnOnce(&Hosts) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for port in ports {
+        hosts.log_in(port)?;
+        if stop.wait(Duration::ZERO) {
+            return Ok(());
+        }
+    }
+    hosts.export(&args.exports)?;
+    show(hosts).map_err(Failure::with_data_shown)?;
+    while !stop.wait(ROUND) {
+        hosts.check().map_err(Failure::with_data_shown)?;
+    }
+    Ok(())
+}
+
+fn check(exports: &[ExportSpec]) -> Result<(), Failure> {
+    use fwshare_export::nbd::Endpoint;
+    for (index, export) in exports.iter().enumerate() {
+        let chosen_later = matches!(export.0, Endpoint::Tcp { port: 0, .. });
+        if !chosen_later && exports[..index].contains(export) {
+            let message = format!("--export nbd:{} is given twice", export.0);
+            return Err(Failure::new(Exit::Usage, message)
+                .advise("one export serves any number of clients"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_export_given_twice_is_refused_unless_the_system_chooses_its_port() {
+        let check = |texts: &[&str]| {
+            let exports: Vec<_> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            super::check(&exports)
+        };
+        assert_eq!(check(&["nbd:unix:/a", "nbd:unix:/b"]), Ok(()));
+        assert_eq!(check(&["nbd:tcp:h:0", "nbd:tcp:h:0"]), Ok(()));
+        let twice = check(&["nbd:unix:/a", "nbd:tcp:h:1", "nbd:unix:/a"]).unwrap_err();
+        assert_eq!(twice.code(), 2);
+        assert!(twice.to_string().contains("unix:/a"), "{twice}");
+    }
+}

@@ -1,0 +1,105 @@
+use std::sync::mpsc::Sender;
+
+use fwshare_export::{Completion, Disk, DiskError, Geometry, MAX_REQUEST_LIMIT, Request};
+use ohci_raw::port::Waker;
+use sbp2::disk::RequestError;
+use sbp2::scsi::DiskInfo;
+
+use super::Order;
+
+/// The smallest request that serves a disk well: a page.
+const PAGE: u32 = 4096;
+
+/// The disk as exports see it.
+pub(super) struct ExportedDisk {
+    geometry: Geometry,
+    orders: Sender<Order>,
+    waker: Waker,
+}
+
+impl ExportedDisk {
+    pub(super) fn new(
+        info: &DiskInfo,
+        read_only: bool,
+        orders: Sender<Order>,
+        waker: Waker,
+    ) -> Self {
+        let block_size = info.block_length;
+        Self {
+            geometry: Geometry {
+                size: info.blocks.saturating_mul(u64::from(block_size)),
+                block_size,
+                preferred_block_size: block_size.max(PAGE),
+                max_request: MAX_REQUEST_LIMIT - MAX_REQUEST_LIMIT % block_size,
+                read_only: read_only || info.write_protected,
+            },
+            orders,
+            waker,
+        }
+    }
+}
+
+impl Disk for ExportedDisk {
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn submit(&self, request: Request, done: Completion) {
+        let writes = !matches!(request, Request::Read { .. } | Request::Flush);
+        if writes && self.geometry.read_only {
+            done(Err(DiskError::ReadOnly));
+            return;
+        }
+        match self.orders.send(Order::Request(request, done)) {
+            Ok(()) => self.waker.wake(),
+            Err(unsent) => {
+                if let Order::Request(_, done) = unsent.0 {
+                    let why = "the session has ended".into();
+                    done(Err(DiskError::ShuttingDown(why)));
+                }
+            }
+        }
+    }
+}
+
+/// An export's request in blocks.
+pub(super) fn in_blocks(request: Request, block_length: u32) -> sbp2::disk::Request {
+    use sbp2::disk::Request as Blocks;
+    let bytes = u64::from(block_length);
+    match request {
+        Request::Read { offset, length } => Blocks::Read {
+            lba: offset / bytes,
+            blocks: length / block_length,
+        },
+        Request::Write { offset, data, fua } => Blocks::Write {
+            lba: offset / bytes,
+            data,
+            fua,
+        },
+        Request::WriteZeroes {
+            offset,
+            length,
+            fua,
+        } => Blocks::WriteZeroes {
+            lba: offset / bytes,
+            blocks: length / block_length,
+            fua,
+        },
+        Request::Flush => Blocks::Flush,
+    }
+}
+
+/// A request's failure in an export's words.
+pub(super) fn in_words(error: &RequestError) -> DiskError {
+    match error {
+        RequestError::WriteProtected => DiskError::ReadOnly,
+        RequestError::OutOfRange { .. } => DiskError::NoSpace,
+        RequestError::NotWholeBlocks { .. } | RequestError::TooLong { .. } => {
+            DiskError::Invalid(error.to_string())
+        }
+        RequestError::NotReady | RequestError::GivenUp(_) => {
+            DiskError::ShuttingDown(error.to_string())
+        }
+        _ => DiskError::Io(error.to_string()),
+    }
+}

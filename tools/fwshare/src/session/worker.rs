@@ -1,0 +1,282 @@
+//! The thread of a session.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use fwshare_export::{Completion, DiskError};
+use ohci_raw::bus::{AddressRange, BusReset, Event, Machine, Peer};
+use ohci_raw::port::{Port, PortError, drive};
+use sbp2::disk::{Disk, Failure, Notice, Request, RequestTag};
+use sbp2::initiator::{Config, Logins, ManagementError};
+use sbp2::unit::Quirks;
+
+use super::export::{in_blocks, in_words};
+use super::{Info, Order, SessionError, Shown};
+
+/// Where the session is on its way.
+enum Stage {
+    /// Waits for the disk to be ready.
+    Opening,
+    /// Waits for QUERY LOGINS, the last thing before it is open.
+    Asking(Info),
+    /// Serves.
+    Open,
+    /// Waits for requests to end.
+    Draining,
+    /// Waits for the last flush.
+    Flushing(RequestTag),
+    /// Waits for the end of the login. Says then how the session ended.
+    Leaving(Result<(), SessionError>),
+    /// Waits for the names of those who are in the way. Says then why the session failed.
+    Blaming(Failure),
+}
+
+pub(super) struct Worker {
+    port: Box<dyn Port>,
+    disk: Disk,
+    orders: Receiver<Order>,
+    completions: BTreeMap<RequestTag, Completion>,
+    shown: Arc<Shown>,
+    stage: Stage,
+}
+
+/// Tells a machine what is on the bus now. What the port has to tell of the past is dropped
+/// first.
+pub(super) fn announce(port: &mut dyn Port, machine: &mut dyn Machine) -> Result<(), PortError> {
+    while port.next_event(Some(Duration::ZERO))?.is_some() {}
+    let nodes = port.nodes()?;
+    let Some(local) = nodes.iter().find(|node| node.is_local) else {
+        return Ok(());
+    };
+    let peers = nodes
+        .iter()
+        .filter(|node| !node.is_local && node.generation == local.generation)
+        .map(|node| Peer {
+            node: node.id,
+            eui64: node.eui64,
+        })
+        .collect();
+    let reset = BusReset {
+        generation: local.generation,
+        local: local.id,
+        peers,
+    };
+    machine.handle(Event::BusReset(reset), port.now());
+    Ok(())
+}
+
+impl Worker {
+    pub(super) fn new(
+        mut port: Box<dyn Port>,
+        config: Config,
+        quirks: Quirks,
+        range: AddressRange,
+        orders: Receiver<Order>,
+        shown: Arc<Shown>,
+    ) -> Result<Self, SessionError> {
+        let mut disk = Disk::new(config, quirks, range)?;
+        announce(&mut *port, &mut disk)?;
+        Ok(Self {
+            port,
+            disk,
+            orders,
+            completions: BTreeMap::new(),
+            shown,
+            stage: Stage::Opening,
+        })
+    }
+
+    /// Runs the session from login to logout. Says on `ready` what it found, once it can serve.
+    pub(super) fn run(mut self, ready: &Sender<Info>) -> Result<(), SessionError> {
+        self.disk.login(self.port.now());
+        loop {
+            drive(&mut *self.port, &mut self.disk)?;
+            while let Some(notice) = self.disk.poll_notice() {
+                if let Some(verdict) = self.take_in(notice, ready) {
+                    // The last answers of the target's still want to go out.
+                    drive(&mut *self.port, &mut self.disk)?;
+                    return verdict;
+                }
+            }
+            self.take_orders();
+            drive(&mut *self.port, &mut self.disk)?;
+            self.show();
+            let due = self.disk.poll_timeout().map(|due| due - self.port.now());
+            if let Some(event) = self.port.next_event(due)? {
+                let now = self.port.now();
+                self.disk.handle(event, now);
+            }
+            let now = self.port.now();
+            if self.disk.poll_timeout().is_some_and(|due| due <= now) {
+                self.disk.handle_timeout(now);
+            }
+        }
+    }
+
+    fn show(&self) {
+        let mut counters = self
+            .shown
+            .counters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *counters = self.disk.counters();
+    }
+
+    fn take_orders(&mut self) {
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Request(request, done)) => self.request(request, done),
+                // Whoever could still want something is gone.
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
+                    if matches!(self.stage, Stage::Open) {
+                        self.stage = Stage::Draining;
+                    }
+                    self.flush_when_drained();
+                    return;
+                }
+                Err(TryRecvError::Empty) => return,
+            }
+        }
+    }
+
+    fn request(&mut self, request: fwshare_export::Request, done: Completion) {
+        let block_length = match (&self.stage, self.disk.info()) {
+            (Stage::Open, Some(info)) => info.block_length,
+            _ => {
+                let why = "the disk is being given back".into();
+                done(Err(DiskError::ShuttingDown(why)));
+                return;
+            }
+        };
+        let now = self.port.now();
+        let tag = self.disk.submit(in_blocks(request, block_length), now);
+        self.completions.insert(tag, done);
+    }
+
+    fn flush_when_drained(&mut self) {
+        if matches!(self.stage, Stage::Draining) && self.completions.is_empty() {
+            let tag = self.disk.submit(Request::Flush, self.port.now());
+            self.stage = Stage::Flushing(tag);
+        }
+    }
+
+    /// Returns how the session ended, once it has.
+    fn take_in(
+        &mut self,
+        notice: Notice,
+        ready: &Sender<Info>,
+    ) -> Option<Result<(), SessionError>> {
+        match notice {
+            Notice::Ready { login, info } => {
+                if matches!(self.stage, Stage::Opening) {
+                    self.stage = Stage::Asking(Info {
+                        login,
+                        disk: info,
+                        logins: None,
+                    });
+                    self.disk.query_logins(self.port.now());
+                } else {
+                    tracing::info!(login_id = login.id, "the disk can be used again");
+                }
+            }
+            Notice::Logins(result) => return self.logins(result, ready),
+            Notice::Reconnected => tracing::info!("reconnected after a bus reset"),
+            Notice::LoginLost(error) => {
+                tracing::warn!(%error, "the login is lost; requests wait for a new one");
+            }
+            Notice::LoginRetry(error) => {
+                tracing::warn!(%error, "the login could not be had again; trying on");
+            }
+            Notice::Failed(failure) => return self.failed(failure),
+            Notice::LoggedOut(result) => return self.logged_out(result),
+            Notice::Completed { tag, result } => self.completed(tag, result),
+            _ => {}
+        }
+        None
+    }
+
+    fn logins(
+        &mut self,
+        result: Result<Logins, ManagementError>,
+        ready: &Sender<Info>,
+    ) -> Option<Result<(), SessionError>> {
+        if let Err(error) = &result {
+            tracing::debug!(%error, "the target does not tell who is logged in");
+        }
+        match std::mem::replace(&mut self.stage, Stage::Open) {
+            Stage::Asking(info) => {
+                let logins = result.ok();
+                // If nobody waits for it any more, the orders end too.
+                let _ = ready.send(Info { logins, ..info });
+                None
+            }
+            Stage::Blaming(failure) => Some(Err(SessionError::Failed {
+                failure,
+                logins: result.ok(),
+            })),
+            stage => {
+                self.stage = stage;
+                None
+            }
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) -> Option<Result<(), SessionError>> {
+        let refused = matches!(&failure, Failure::Login(error) if error.sbp_status().is_some());
+        if refused {
+            self.stage = Stage::Blaming(failure);
+            self.disk.query_logins(self.port.now());
+            return None;
+        }
+        let nothing_to_give_back = matches!(failure, Failure::Login(_));
+        let error = SessionError::Failed {
+            failure,
+            logins: None,
+        };
+        if nothing_to_give_back {
+            return Some(Err(error));
+        }
+        self.stage = Stage::Leaving(Err(error));
+        None
+    }
+
+    fn logged_out(
+        &mut self,
+        result: Result<(), ManagementError>,
+    ) -> Option<Result<(), SessionError>> {
+        match std::mem::replace(&mut self.stage, Stage::Draining) {
+            Stage::Leaving(Ok(())) => Some(result.map_err(SessionError::Logout)),
+            Stage::Leaving(error) => {
+                if let Err(error) = result {
+                    tracing::warn!(%error, "the login was not given back");
+                }
+                Some(error)
+            }
+            Stage::Blaming(failure) => {
+                self.stage = Stage::Blaming(failure);
+                None
+            }
+            // Nobody asked for it.
+            _ => Some(Err(match result {
+                Err(error) => SessionError::Logout(error),
+                Ok(()) => SessionError::Died,
+            })),
+        }
+    }
+
+    fn completed(&mut self, tag: RequestTag, result: Result<Vec<u8>, sbp2::disk::RequestError>) {
+        if let Err(error) = &result {
+            tracing::error!(%error, "a request failed");
+        }
+        if let Some(done) = self.completions.remove(&tag) {
+            done(result.map_err(|error| in_words(&error)));
+            self.flush_when_drained();
+        } else if matches!(self.stage, Stage::Flushing(own) if own == tag) {
+            let ended = result.map(drop).map_err(SessionError::Flush);
+            self.stage = Stage::Leaving(ended);
+            self.disk.logout(self.port.now());
+        }
+    }
+}
