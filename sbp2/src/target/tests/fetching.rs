@@ -6,6 +6,7 @@ use crate::wire::{
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 use ohci_raw::bus::{Address, Operation, RCode};
 use zerocopy::IntoBytes;
 
@@ -206,6 +207,26 @@ fn a_late_response_to_an_old_command_is_not_taken_for_one_to_a_new_command() {
     lab.release();
     assert_eq!(lab.disk.read(0, 1), [0xbb; 512]);
     assert_eq!(lab.hosts[0].status.len(), 1);
+}
+
+#[test]
+fn a_status_block_that_met_a_busy_host_is_not_repeated_after_an_agent_reset() {
+    let mut lab = Lab::logged_in(1);
+    let fifo = lab.fifo(0).address();
+    let orb = lab.orb(0, &TEST_UNIT_READY, None);
+    for reset in [false, true] {
+        lab.judge = Some(Box::new(move |sent| {
+            (sent.address == fifo).then_some(RCode::BUSY)
+        }));
+        lab.submit(0, 0, &orb);
+        if reset {
+            lab.write_quadlet(0, AgentRegister::AgentReset);
+        }
+        lab.judge = None;
+        lab.advance_to(lab.now + Duration::from_secs(1));
+        let told = core::mem::take(&mut lab.hosts[0].status);
+        assert_eq!(told.len(), usize::from(!reset));
+    }
 }
 
 #[test]
