@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use fwshare_export::memory::MemoryDisk;
@@ -231,14 +231,18 @@ fn a_socket_that_somebody_else_has_put_there_since_is_not_removed() {
 fn of_many_servers_that_find_a_stale_socket_one_gets_it() {
     let folder = folder();
     let path = folder.path().join("disk");
-    for _ in 0..20 {
+    let together = &Barrier::new(8);
+    for _ in 0..100 {
         drop(UnixListener::bind(&path).unwrap());
         let servers: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
+            let threads: Vec<_> = (0..8)
                 .map(|_| {
                     let endpoints = [Endpoint::Unix(path.clone())];
                     let export = Export::new(memory()).unwrap();
-                    scope.spawn(move || Server::start(export, &endpoints))
+                    scope.spawn(move || {
+                        together.wait();
+                        Server::start(export, &endpoints)
+                    })
                 })
                 .collect();
             threads
