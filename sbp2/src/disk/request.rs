@@ -116,7 +116,7 @@ pub enum RequestError {
     #[error(
         "writes that were not flushed may be lost: {}",
         if *.deferred { "the disk reported an error for an earlier write" }
-        else { "the login was lost in between, and perhaps the disk's power" }
+        else { "the login was lost in between, or the disk's power" }
     )]
     WritesMayBeLost {
         /// Whether the disk told of an error of its own, afterwards.

@@ -1,0 +1,136 @@
+//! What the initiator is given next.
+
+use ohci_raw::bus::Instant;
+
+use super::piece::{Kind, Limits, Piece, padded};
+use super::request::Failure;
+use super::{Disk, State};
+use crate::initiator::{Command, Data};
+use crate::scsi::{MAX_BLOCKS_10, Step};
+
+impl Disk {
+    /// Hands commands to the initiator. Returns whether it handed out any.
+    pub(super) fn hand_out(&mut self, now: Instant) -> bool {
+        match self.state {
+            State::BringingUp { .. } => self.continue_bring_up(now),
+            _ => self.hand_out_pieces(now),
+        }
+    }
+
+    fn continue_bring_up(&mut self, now: Instant) -> bool {
+        let State::BringingUp {
+            login,
+            bring_up,
+            command,
+        } = &mut self.state
+        else {
+            return false;
+        };
+        if command.is_some() {
+            return false;
+        }
+        match bring_up.step(now) {
+            Step::WaitUntil(_) => false,
+            Step::Command {
+                cdb,
+                data_in_length,
+            } => {
+                let data = match data_in_length {
+                    0 => Data::None,
+                    length => Data::In(length),
+                };
+                let wanted = Command {
+                    cdb: padded(&cdb),
+                    data,
+                    timeout: None,
+                    urgent: true,
+                };
+                *command = Some(self.initiator.submit(wanted, now));
+                true
+            }
+            Step::Failed(error) => {
+                self.fail(Failure::BringUp(error), now);
+                true
+            }
+            Step::Done(info) => {
+                let login = *login;
+                self.brought_up(login, info, now);
+                true
+            }
+        }
+    }
+
+    pub(super) fn limits(&self) -> Option<Limits> {
+        let info = self.info.as_ref()?;
+        let max_transfer = self.initiator.config().max_transfer;
+        Some(Limits {
+            block_length: info.block_length,
+            max_blocks: (max_transfer / info.block_length).clamp(1, MAX_BLOCKS_10),
+            fua: info.fua,
+        })
+    }
+
+    fn hand_out_pieces(&mut self, now: Instant) -> bool {
+        let Some(limits) = self.limits() else {
+            return false;
+        };
+        let mut any = false;
+        while self.commands.len() < self.room() {
+            let Some(piece) = self.next_piece(limits, now) else {
+                break;
+            };
+            self.give(piece, now);
+            any = true;
+        }
+        any
+    }
+
+    /// How many commands the initiator is given at once: no more than it hands to the target, so
+    /// that none follows one whose end says that the disk is not what it was.
+    pub(super) fn room(&self) -> usize {
+        usize::from(self.initiator.config().depth)
+    }
+
+    fn next_piece(&mut self, limits: Limits, now: Instant) -> Option<Piece> {
+        if let Some(index) = self.delayed.iter().position(|(at, _)| now >= *at) {
+            return Some(self.delayed.remove(index).1);
+        }
+        let mut index = 0;
+        while let Some(&tag) = self.queue.get(index) {
+            let Some(work) = self.works.get_mut(&tag) else {
+                self.queue.remove(index);
+                continue;
+            };
+            if work.begun == 0 {
+                work.losses = self.losses;
+            }
+            let piece = work.next_piece(tag, limits, now);
+            if piece.is_some_and(|piece| piece.kind == Kind::Synchronize) {
+                work.covers = self.writes_ended;
+            }
+            let over = work.is_handed_out(limits);
+            let ended = over && work.under_way == 0;
+            if over {
+                self.queue.remove(index);
+            } else {
+                index += 1;
+            }
+            if ended {
+                self.end(tag);
+            }
+            if piece.is_some() {
+                return piece;
+            }
+        }
+        None
+    }
+
+    fn give(&mut self, piece: Piece, now: Instant) {
+        let Some((work, info)) = self.works.get(&piece.request).zip(self.info.as_ref()) else {
+            return;
+        };
+        let command = work.command(&piece, info.block_length);
+        let tag = self.initiator.submit(command, now);
+        self.commands.insert(tag, piece);
+    }
+}
