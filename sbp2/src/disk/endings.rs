@@ -100,7 +100,7 @@ impl Disk {
     fn look_again(&mut self, piece: Piece, why: Completion, now: Instant) {
         self.initiator.close_gate();
         if let (State::Ready, Some(login)) = (&self.state, self.last_login) {
-            self.logged_in(login, now);
+            self.bring_up(login, false, now);
         }
         self.retry(piece, Patience::Often, why, now);
     }
@@ -219,13 +219,17 @@ impl Disk {
 }
 
 fn bring_up_outcome(result: Result<initiator::Completion, CommandError>) -> CommandOutcome {
-    match result {
-        Ok(ended) => match Completion::from_status_block(&ended.scsi) {
-            Ok(completion) => CommandOutcome::Completed {
-                completion,
-                data: ended.data,
-            },
-            Err(_) => CommandOutcome::NoAnswer,
+    let Ok(ended) = result else {
+        return CommandOutcome::NoAnswer;
+    };
+    match Completion::from_status_block(&ended.scsi) {
+        // A packet that is lost on its last inches leaves a good status and zeros.
+        Ok(completion) if completion.is_good() && ended.received == 0 && !ended.data.is_empty() => {
+            CommandOutcome::NoAnswer
+        }
+        Ok(completion) => CommandOutcome::Completed {
+            completion,
+            data: ended.data,
         },
         Err(_) => CommandOutcome::NoAnswer,
     }

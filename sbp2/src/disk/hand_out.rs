@@ -1,25 +1,42 @@
 //! What the initiator is given next.
 
+use core::time::Duration;
+
 use ohci_raw::bus::Instant;
 
 use super::piece::{Kind, Limits, Piece, padded};
-use super::request::Failure;
+use super::request::{Failure, Notice};
 use super::{Disk, State};
 use crate::initiator::{Command, Data};
-use crate::scsi::{MAX_BLOCKS_10, Step};
+use crate::scsi::{BringUp, BringUpConfig, BringUpError, MAX_BLOCKS_10, Step};
+
+/// How long to leave a disk alone that could not be brought up again.
+const BRING_UP_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Whether a disk that could not be brought up for this reason may be some time later.
+fn may_pass(error: &BringUpError) -> bool {
+    matches!(
+        error,
+        BringUpError::NoAnswer { .. }
+            | BringUpError::NotReady { .. }
+            | BringUpError::NoMedium(_)
+            | BringUpError::Command { .. }
+    )
+}
 
 impl Disk {
     /// Hands commands to the initiator. Returns whether it handed out any.
+    ///
+    /// While the disk is brought up the gate is closed: what is for blocks waits there, and fails
+    /// when it has waited for too long.
     pub(super) fn hand_out(&mut self, now: Instant) -> bool {
-        match self.state {
-            State::BringingUp { .. } => self.continue_bring_up(now),
-            _ => self.hand_out_pieces(now),
-        }
+        self.continue_bring_up(now) | self.hand_out_pieces(now)
     }
 
     fn continue_bring_up(&mut self, now: Instant) -> bool {
         let State::BringingUp {
             login,
+            patiently,
             bring_up,
             command,
         } = &mut self.state
@@ -46,6 +63,15 @@ impl Disk {
                     urgent: true,
                 };
                 *command = Some(self.initiator.submit(wanted, now));
+                true
+            }
+            Step::Failed(error) if *patiently && may_pass(&error) => {
+                let config = BringUpConfig {
+                    initial_delay: BRING_UP_RETRY_DELAY,
+                    ..self.bring_up_config
+                };
+                **bring_up = BringUp::new(config, now);
+                self.notices.push_back(Notice::BringUpRetry(error));
                 true
             }
             Step::Failed(error) => {

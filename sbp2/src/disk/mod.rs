@@ -56,6 +56,8 @@ enum State {
     /// The disk is asked what it is.
     BringingUp {
         login: Login,
+        /// Whether to try again if it fails. Requests fail by the replacement timeout then.
+        patiently: bool,
         bring_up: Box<BringUp>,
         command: Option<CommandTag>,
     },
@@ -266,7 +268,7 @@ impl Disk {
     fn take_in(&mut self, notice: initiator::Notice, now: Instant) {
         use initiator::Notice as From;
         match notice {
-            From::LoggedIn(login) => self.logged_in(login, now),
+            From::LoggedIn(login) => self.bring_up(login, login.again, now),
             From::Reconnected => self.notices.push_back(Notice::Reconnected),
             From::LoginLost(error) => self.login_lost(error),
             From::LoginRetry(error) => self.notices.push_back(Notice::LoginRetry(error)),
@@ -284,10 +286,11 @@ impl Disk {
         }
     }
 
-    fn logged_in(&mut self, login: Login, now: Instant) {
+    fn bring_up(&mut self, login: Login, patiently: bool, now: Instant) {
         self.last_login = Some(login);
         self.state = State::BringingUp {
             login,
+            patiently,
             bring_up: Box::new(BringUp::new(self.bring_up_config, now)),
             command: None,
         };
@@ -403,10 +406,10 @@ impl Machine for Disk {
             },
             _ => None,
         };
-        let delayed = match self.state {
-            State::BringingUp { .. } => None,
-            _ if self.commands.len() >= self.room() => None,
-            _ => self.delayed.iter().map(|(at, _)| *at).min(),
+        let delayed = if self.commands.len() < self.room() {
+            self.delayed.iter().map(|(at, _)| *at).min()
+        } else {
+            None
         };
         [self.initiator.poll_timeout(), waits, delayed]
             .into_iter()

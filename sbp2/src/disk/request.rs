@@ -161,6 +161,8 @@ pub enum Notice {
     LoginLost(ManagementError),
     /// An attempt to get the login back has failed; another one follows.
     LoginRetry(ManagementError),
+    /// After a new login the disk could not be brought up; another attempt follows.
+    BringUpRetry(BringUpError),
     /// The disk is of no use any more; every request fails.
     Failed(Failure),
     /// The login was given back, or has lapsed for the reason given.

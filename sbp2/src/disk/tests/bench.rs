@@ -55,6 +55,10 @@ pub(super) struct Bench {
     pub(super) reconnect: Sbp2Status,
     /// ORBs are not fetched.
     pub(super) hold: bool,
+    /// ORBs are fetched and never answered.
+    pub(super) mute: bool,
+    /// So many commands that only ask get a good status and no data.
+    pub(super) swallow: u32,
     pub(super) notices: Vec<Notice>,
     /// How each request has ended.
     ended: BTreeMap<RequestTag, Option<Result<Vec<u8>, RequestError>>>,
@@ -83,6 +87,8 @@ impl Bench {
             commands: Vec::new(),
             reconnect: Sbp2Status::OK,
             hold: false,
+            mute: false,
+            swallow: 0,
             notices: Vec::new(),
             ended: BTreeMap::new(),
             next: None,
@@ -287,6 +293,11 @@ impl Bench {
         }
         let mut completion = Some(Completion::GOOD);
         match answer.unwrap_or(Answer::Well) {
+            Answer::Well if self.mute => return,
+            Answer::Well if self.swallow > 0 && orb.data_size() > 0 => {
+                self.swallow -= 1;
+                completion = Some(self.execute(&orb, 0));
+            }
             Answer::Well => completion = Some(self.execute(&orb, usize::MAX)),
             Answer::Short(bytes) => completion = Some(self.execute(&orb, bytes)),
             Answer::Instead(instead) => completion = Some(instead),

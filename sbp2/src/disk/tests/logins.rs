@@ -212,3 +212,38 @@ fn a_logout_fails_what_is_under_way() {
     let stop = |cdb: &Cdb| matches!(cdb, Cdb::StartStopUnit { .. });
     assert!(!bench.commands.iter().any(stop));
 }
+
+#[test]
+fn a_disk_that_does_not_get_ready_after_a_new_login_is_asked_again_and_requests_fail_in_time() {
+    let mut bench = Bench::ready(|_| {});
+    bench.mute = true;
+    bench.lose_login();
+    let tags = [1, 2, 3].map(|lba| bench.submit(write(lba)));
+    bench.wait(Duration::from_secs(119));
+    assert_eq!(tags.map(|tag| bench.result(tag)), [None, None, None]);
+    bench.wait(Duration::from_secs(2));
+    for tag in tags {
+        let result = bench.result(tag).expect("it ends");
+        assert!(matches!(result, Err(RequestError::Command { .. })));
+    }
+    bench.wait(Duration::from_secs(300));
+    assert!(bench.was_told(|it| matches!(it, Notice::BringUpRetry(_))));
+    bench.mute = false;
+    bench.wait(Duration::from_secs(120));
+    assert!(bench.was_told(|it| matches!(it, Notice::Ready { .. })));
+    assert!(
+        bench.commands.is_empty(),
+        "what has failed is not written later"
+    );
+    bench.perform(write(1)).unwrap();
+}
+
+#[test]
+fn good_status_without_data_is_no_answer_about_what_the_disk_is() {
+    let medium = MemoryMedium::new(512, 64).unwrap();
+    let mut bench = Bench::new(identity(), medium, |_| {});
+    bench.swallow = 2;
+    bench.login();
+    let info = bench.rig.host.info().expect("it is ready");
+    assert_eq!((info.blocks, info.block_length), (64, 512));
+}
