@@ -163,7 +163,7 @@ fn patterns_that_qemu_writes_are_read_back() {
 fn fio(fio: &Judge, lab: &Lab, name: &str, uri: &str, offset: u64, size: u64) {
     fio.run([
         format!("--name={name}"),
-        format!("--directory={}", lab.folder.path().display()),
+        format!("--aux-path={}", lab.folder.path().display()),
         "--ioengine=nbd".into(),
         format!("--uri={uri}"),
         "--rw=randrw".into(),

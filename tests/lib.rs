@@ -17,22 +17,30 @@
 
 #[path = "support/attach.rs"]
 mod attach;
+#[path = "support/cached_medium.rs"]
+mod cached_medium;
 #[path = "support/daemon.rs"]
 mod daemon;
 #[path = "support/data.rs"]
 mod data;
 #[path = "support/files.rs"]
 mod files;
+#[path = "support/history.rs"]
+pub mod history;
 #[path = "support/judge.rs"]
 mod judge;
 #[path = "support/run.rs"]
 mod run;
+#[path = "support/workers.rs"]
+mod workers;
 #[path = "support/world.rs"]
 pub mod world;
 
 pub use attach::{Attached, attach};
+pub use cached_medium::CachedMedium;
 pub use daemon::{Daemon, Ended, fwshare};
-pub use data::{Random, pattern};
+pub use data::{Random, pattern, seeds};
 pub use files::{ext4_image, fill, same_files};
 pub use judge::{Judge, judge, needs_root, skipped};
 pub use run::{Said, TIME_LIMIT, run};
+pub use workers::{Tally, Workers};

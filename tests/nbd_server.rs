@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use fwshare_export::memory::MemoryDisk;
@@ -231,14 +231,18 @@ fn a_socket_that_somebody_else_has_put_there_since_is_not_removed() {
 fn of_many_servers_that_find_a_stale_socket_one_gets_it() {
     let folder = folder();
     let path = folder.path().join("disk");
-    for _ in 0..20 {
+    let together = &Barrier::new(8);
+    for _ in 0..100 {
         drop(UnixListener::bind(&path).unwrap());
         let servers: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4)
+            let threads: Vec<_> = (0..8)
                 .map(|_| {
                     let endpoints = [Endpoint::Unix(path.clone())];
                     let export = Export::new(memory()).unwrap();
-                    scope.spawn(move || Server::start(export, &endpoints))
+                    scope.spawn(move || {
+                        together.wait();
+                        Server::start(export, &endpoints)
+                    })
                 })
                 .collect();
             threads
@@ -437,6 +441,60 @@ fn requests_of_one_client_are_with_the_disk_together_and_answered_in_any_order()
     for cookie in (0..64).rev() {
         assert_eq!(reply(&mut stream), (0, cookie));
     }
+    server.stop(PATIENCE);
+}
+
+/// A disk that remembers where it was read, in order, and dwells on the first request so that
+/// another can overtake it if anything lets it.
+struct Diary {
+    inner: MemoryDisk,
+    offsets: Mutex<Vec<u64>>,
+    overtaken: Condvar,
+}
+
+impl Disk for Diary {
+    fn geometry(&self) -> Geometry {
+        self.inner.geometry()
+    }
+
+    fn submit(&self, request: Request, done: Completion) {
+        if let Request::Read { offset, .. } = request {
+            let mut offsets = self.offsets.lock().unwrap();
+            if offset == 0 {
+                let dwell = Duration::from_millis(300);
+                (offsets, _) = self
+                    .overtaken
+                    .wait_timeout_while(offsets, dwell, |offsets| offsets.is_empty())
+                    .unwrap();
+            }
+            offsets.push(offset);
+            self.overtaken.notify_all();
+        }
+        self.inner.submit(request, done);
+    }
+}
+
+#[test]
+fn requests_of_one_client_reach_the_disk_in_the_order_in_which_they_were_sent() {
+    let folder = folder();
+    let path = folder.path().join("disk");
+    let disk = Arc::new(Diary {
+        inner: MemoryDisk::new(SIZE, 512),
+        offsets: Mutex::default(),
+        overtaken: Condvar::new(),
+    });
+    let server = serve(disk.clone(), &path);
+    let mut stream = client(&path);
+    let expected: Vec<u64> = (0..16).map(|at| at * 512).collect();
+    let requests: Vec<u8> = expected
+        .iter()
+        .flat_map(|&offset| request(0, offset, offset, 512))
+        .collect();
+    stream.write_all(&requests).unwrap();
+    for _ in &expected {
+        stream.read_exact(&mut [0; 16 + 512]).unwrap();
+    }
+    assert_eq!(*disk.offsets.lock().unwrap(), expected);
     server.stop(PATIENCE);
 }
 

@@ -36,3 +36,10 @@ pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
     bytes.truncate(length);
     bytes
 }
+
+/// Seeds for a test: so many, or as many as the variable `SEEDS` says. More of them find more.
+#[must_use]
+pub fn seeds(few: u64) -> std::ops::Range<u64> {
+    let count = std::env::var("SEEDS").ok().and_then(|it| it.parse().ok());
+    0..count.unwrap_or(few)
+}

@@ -14,10 +14,16 @@
 //!
 //! # When the login was lost
 //! Writes may sit in the disk's own cache when it loses power, and a lost login is all that a host
-//! sees of that. So a flush after a lost login fails, once, if writes had not been flushed before:
-//! [`RequestError::WritesMayBeLost`]. After each new login the disk is brought up anew, and if it is
-//! another one than before, it is given up rather than written to.
+//! sees of that, or a unit attention. So a flush after that fails if writes had not been flushed
+//! before: [`RequestError::WritesMayBeLost`]. So do all flushes that were asked for before the
+//! first one has failed; later ones speak of later writes. A write that the disk cannot force to
+//! the medium, and that is flushed on its own account, answers for itself alone.
+//!
+//! After each new login the disk is brought up anew, and if it is another one than before, it is
+//! given up rather than written to.
 
+mod endings;
+mod hand_out;
 mod piece;
 mod request;
 #[cfg(test)]
@@ -33,27 +39,15 @@ use ohci_raw::bus::{Action, AddressRange, Event, Instant, Machine};
 
 pub use request::{Failure, Notice, Request, RequestError, RequestTag};
 
-use self::piece::{Kind, Limits, Piece, Work, padded};
-use self::verdict::{Patience, Verdict, verdict};
+use self::piece::{Piece, Work};
 use crate::initiator::{
-    self, Command, CommandError, CommandTag, Config, Counters, Data, Initiator, Login,
-    ManagementError, RangeTooShort,
+    self, CommandTag, Config, Counters, Initiator, Login, ManagementError, RangeTooShort,
 };
-use crate::scsi::{
-    AdditionalSense, BringUp, BringUpConfig, CommandOutcome, Completion, DiskInfo, MAX_BLOCKS_10,
-    SenseKey, Step,
-};
+use crate::scsi::{BringUp, BringUpConfig, DiskInfo, Step};
 use crate::unit::Quirks;
 
 /// How many bytes a request may have.
 pub const MAX_REQUEST: u64 = 64 << 20;
-
-/// How often a command is tried again that may well succeed.
-const OFTEN: u32 = 8;
-/// How often a command is tried again that hurts.
-const FEW_TIMES: u32 = 3;
-/// For how long a command is tried again that the disk is not ready for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 enum State {
@@ -62,6 +56,8 @@ enum State {
     /// The disk is asked what it is.
     BringingUp {
         login: Login,
+        /// Whether to try again if it fails. Requests fail by the replacement timeout then.
+        patiently: bool,
         bring_up: Box<BringUp>,
         command: Option<CommandTag>,
     },
@@ -69,6 +65,14 @@ enum State {
     Ready,
     /// The disk is of no use any more.
     Failed(Failure),
+}
+
+/// Writes that were reported as done and may be gone.
+#[derive(Debug)]
+struct LostWrites {
+    error: RequestError,
+    /// Flushes up to this one were asked for before anybody was told, and all have to fail.
+    told: Option<RequestTag>,
 }
 
 /// A logical unit as a block device.
@@ -90,7 +94,9 @@ pub struct Disk {
     writes_ended: u64,
     writes_flushed: u64,
     /// What the next flush has to tell.
-    lost_writes: Option<RequestError>,
+    lost_writes: Option<LostWrites>,
+    /// How often writes may have been lost, if there were any.
+    losses: u64,
     leaving: bool,
 }
 
@@ -136,6 +142,7 @@ impl Disk {
             writes_ended: 0,
             writes_flushed: 0,
             lost_writes: None,
+            losses: 0,
             leaving: false,
         })
     }
@@ -261,7 +268,7 @@ impl Disk {
     fn take_in(&mut self, notice: initiator::Notice, now: Instant) {
         use initiator::Notice as From;
         match notice {
-            From::LoggedIn(login) => self.logged_in(login, now),
+            From::LoggedIn(login) => self.bring_up(login, login.again, now),
             From::Reconnected => self.notices.push_back(Notice::Reconnected),
             From::LoginLost(error) => self.login_lost(error),
             From::LoginRetry(error) => self.notices.push_back(Notice::LoginRetry(error)),
@@ -279,26 +286,43 @@ impl Disk {
         }
     }
 
-    fn logged_in(&mut self, login: Login, now: Instant) {
+    fn bring_up(&mut self, login: Login, patiently: bool, now: Instant) {
         self.last_login = Some(login);
         self.state = State::BringingUp {
             login,
+            patiently,
             bring_up: Box::new(BringUp::new(self.bring_up_config, now)),
             command: None,
         };
     }
 
     fn login_lost(&mut self, error: ManagementError) {
-        self.state = State::Down;
+        if !matches!(self.state, State::Failed(_)) {
+            self.state = State::Down;
+        }
         self.doubt_writes(false);
         self.notices.push_back(Notice::LoginLost(error));
     }
 
     /// Writes that were reported as done may be gone.
     fn doubt_writes(&mut self, deferred: bool) {
+        self.losses += 1;
         if deferred || self.writes_flushed < self.writes_ended {
-            self.lost_writes = Some(RequestError::WritesMayBeLost { deferred });
+            let error = RequestError::WritesMayBeLost { deferred };
+            self.lost_writes = Some(LostWrites { error, told: None });
         }
+    }
+
+    /// What a flush has to say of writes that were reported as done before.
+    fn tell_losses(&mut self, tag: RequestTag) -> Result<(), RequestError> {
+        let Some(lost) = &mut self.lost_writes else {
+            return Ok(());
+        };
+        let told = *lost.told.get_or_insert(RequestTag(self.last_tag));
+        if tag > told {
+            return Ok(());
+        }
+        Err(lost.error.clone())
     }
 
     fn fail(&mut self, failure: Failure, now: Instant) {
@@ -320,57 +344,6 @@ impl Disk {
         }
     }
 
-    /// Hands commands to the initiator. Returns whether it handed out any.
-    fn hand_out(&mut self, now: Instant) -> bool {
-        match self.state {
-            State::BringingUp { .. } => self.continue_bring_up(now),
-            _ => self.hand_out_pieces(now),
-        }
-    }
-
-    fn continue_bring_up(&mut self, now: Instant) -> bool {
-        let State::BringingUp {
-            login,
-            bring_up,
-            command,
-        } = &mut self.state
-        else {
-            return false;
-        };
-        if command.is_some() {
-            return false;
-        }
-        match bring_up.step(now) {
-            Step::WaitUntil(_) => false,
-            Step::Command {
-                cdb,
-                data_in_length,
-            } => {
-                let data = match data_in_length {
-                    0 => Data::None,
-                    length => Data::In(length),
-                };
-                let wanted = Command {
-                    cdb: padded(&cdb),
-                    data,
-                    timeout: None,
-                    urgent: true,
-                };
-                *command = Some(self.initiator.submit(wanted, now));
-                true
-            }
-            Step::Failed(error) => {
-                self.fail(Failure::BringUp(error), now);
-                true
-            }
-            Step::Done(info) => {
-                let login = *login;
-                self.brought_up(login, info, now);
-                true
-            }
-        }
-    }
-
     fn brought_up(&mut self, login: Login, info: DiskInfo, now: Instant) {
         if let Some(was) = &self.info
             && !is_same(was, &info)
@@ -386,265 +359,6 @@ impl Disk {
         self.state = State::Ready;
         self.notices.push_back(Notice::Ready { login, info });
         self.initiator.open_gate(now);
-    }
-
-    fn limits(&self) -> Option<Limits> {
-        let info = self.info.as_ref()?;
-        let max_transfer = self.initiator.config().max_transfer;
-        Some(Limits {
-            block_length: info.block_length,
-            max_blocks: (max_transfer / info.block_length).clamp(1, MAX_BLOCKS_10),
-            fua: info.fua,
-        })
-    }
-
-    fn hand_out_pieces(&mut self, now: Instant) -> bool {
-        let Some(limits) = self.limits() else {
-            return false;
-        };
-        let mut any = false;
-        while self.commands.len() < self.room() {
-            let Some(piece) = self.next_piece(limits, now) else {
-                break;
-            };
-            self.give(piece, now);
-            any = true;
-        }
-        any
-    }
-
-    /// How many commands the initiator is given at once: a few more than it can use keep it busy,
-    /// and more would only be copies.
-    fn room(&self) -> usize {
-        2 * usize::from(self.initiator.config().depth)
-    }
-
-    fn next_piece(&mut self, limits: Limits, now: Instant) -> Option<Piece> {
-        if let Some(index) = self.delayed.iter().position(|(at, _)| now >= *at) {
-            return Some(self.delayed.remove(index).1);
-        }
-        let mut index = 0;
-        while let Some(&tag) = self.queue.get(index) {
-            let Some(work) = self.works.get_mut(&tag) else {
-                self.queue.remove(index);
-                continue;
-            };
-            let piece = work.next_piece(tag, limits, now);
-            if piece.is_some_and(|piece| piece.kind == Kind::Synchronize) {
-                work.covers = self.writes_ended;
-            }
-            let over = work.is_handed_out(limits);
-            let ended = over && work.under_way == 0;
-            if over {
-                self.queue.remove(index);
-            } else {
-                index += 1;
-            }
-            if ended {
-                self.end(tag);
-            }
-            if piece.is_some() {
-                return piece;
-            }
-        }
-        None
-    }
-
-    fn give(&mut self, piece: Piece, now: Instant) {
-        let Some((work, info)) = self.works.get(&piece.request).zip(self.info.as_ref()) else {
-            return;
-        };
-        let command = work.command(&piece, info.block_length);
-        let tag = self.initiator.submit(command, now);
-        self.commands.insert(tag, piece);
-    }
-
-    fn command_ended(
-        &mut self,
-        tag: CommandTag,
-        result: Result<initiator::Completion, CommandError>,
-        now: Instant,
-    ) {
-        if let State::BringingUp {
-            bring_up, command, ..
-        } = &mut self.state
-            && *command == Some(tag)
-        {
-            *command = None;
-            bring_up.outcome(bring_up_outcome(result), now);
-            return;
-        }
-        if let Some(piece) = self.commands.remove(&tag) {
-            self.piece_ended(piece, result, now);
-        }
-    }
-
-    fn piece_ended(
-        &mut self,
-        piece: Piece,
-        result: Result<initiator::Completion, CommandError>,
-        now: Instant,
-    ) {
-        let (command, lba, blocks) = (piece.name(), piece.lba, piece.blocks);
-        let ended = match result {
-            Ok(ended) => ended,
-            Err(error) => {
-                let error = RequestError::Command {
-                    command,
-                    lba,
-                    blocks,
-                    error,
-                };
-                self.piece_failed(&piece, error);
-                return;
-            }
-        };
-        let Ok(completion) = Completion::from_status_block(&ended.scsi) else {
-            // Nobody knows how it ended.
-            let unknown = Completion::check_with(SenseKey::VendorSpecific, AdditionalSense::NONE);
-            self.retry(piece, Patience::FewTimes, unknown, now);
-            return;
-        };
-        if completion
-            .sense
-            .as_ref()
-            .is_some_and(|sense| sense.deferred)
-        {
-            self.doubt_writes(true);
-        }
-        match verdict(&completion) {
-            Verdict::Done => self.piece_done(piece, ended, now),
-            Verdict::Retry(patience) => self.retry(piece, patience, completion, now),
-            Verdict::Stopped => {
-                self.retry(piece, Patience::Often, completion, now);
-                if let (State::Ready, Some(login)) = (&self.state, self.last_login) {
-                    self.logged_in(login, now);
-                }
-            }
-            Verdict::Failed if self.is_needless_sync(&piece, &completion) => {
-                self.piece_succeeded(&piece);
-            }
-            Verdict::Failed => {
-                let error = RequestError::Scsi {
-                    command,
-                    lba,
-                    blocks,
-                    completion,
-                };
-                self.piece_failed(&piece, error);
-            }
-        }
-    }
-
-    /// A disk that knows no SYNCHRONIZE CACHE and does not say that it has a write cache is
-    /// taken for one without, as Linux does ("assuming drive cache: write through").
-    fn is_needless_sync(&self, piece: &Piece, completion: &Completion) -> bool {
-        let unknown = completion.sense.as_ref().is_some_and(|sense| {
-            sense.key == SenseKey::IllegalRequest
-                && sense.code == AdditionalSense::INVALID_OPERATION_CODE
-        });
-        let cached = self.info.as_ref().and_then(|info| info.write_cache);
-        piece.kind == Kind::Synchronize && unknown && cached != Some(true)
-    }
-
-    fn piece_done(&mut self, piece: Piece, ended: initiator::Completion, now: Instant) {
-        if piece.kind == Kind::Read {
-            if ended.received < ended.data.len() {
-                self.short_read(piece, &ended, now);
-                return;
-            }
-            if let Some(work) = self.works.get_mut(&piece.request)
-                && let Some(room) = work
-                    .buffer
-                    .get_mut(piece.offset..piece.offset + ended.data.len())
-            {
-                room.copy_from_slice(&ended.data);
-            }
-        }
-        self.piece_succeeded(&piece);
-    }
-
-    fn short_read(&mut self, mut piece: Piece, ended: &initiator::Completion, now: Instant) {
-        piece.retries += 1;
-        if piece.retries <= FEW_TIMES {
-            self.delayed.push((now, piece));
-            return;
-        }
-        let error = RequestError::Short {
-            lba: piece.lba,
-            expected: ended.data.len(),
-            received: ended.received,
-        };
-        self.piece_failed(&piece, error);
-    }
-
-    fn retry(&mut self, mut piece: Piece, patience: Patience, why: Completion, now: Instant) {
-        piece.retries += 1;
-        let at = match patience {
-            Patience::Often if piece.retries <= OFTEN => Some(now),
-            Patience::FewTimes if piece.retries <= FEW_TIMES => Some(now),
-            Patience::Later(delay) if now < piece.since + PATIENCE => Some(now + delay),
-            _ => None,
-        };
-        match at {
-            Some(at) => self.delayed.push((at, piece)),
-            None => {
-                let error = RequestError::Scsi {
-                    command: piece.name(),
-                    lba: piece.lba,
-                    blocks: piece.blocks,
-                    completion: why,
-                };
-                self.piece_failed(&piece, error);
-            }
-        }
-    }
-
-    fn piece_succeeded(&mut self, piece: &Piece) {
-        let Some(work) = self.works.get_mut(&piece.request) else {
-            return;
-        };
-        work.under_way -= 1;
-        let covers = work.covers;
-        match piece.kind {
-            Kind::Read => {}
-            Kind::Write { fua } => self.writes_ended += u64::from(!fua),
-            Kind::Synchronize => self.writes_flushed = self.writes_flushed.max(covers),
-        }
-        self.end_if_over(piece.request);
-    }
-
-    fn piece_failed(&mut self, piece: &Piece, error: RequestError) {
-        if let Some(work) = self.works.get_mut(&piece.request) {
-            work.under_way -= 1;
-            work.error.get_or_insert(error);
-        }
-        self.end_if_over(piece.request);
-    }
-
-    fn end_if_over(&mut self, tag: RequestTag) {
-        let limits = self.limits();
-        let over = self.works.get(&tag).is_some_and(|work| {
-            work.under_way == 0 && limits.is_some_and(|limits| work.is_handed_out(limits))
-        });
-        if over {
-            self.end(tag);
-        }
-    }
-
-    fn end(&mut self, tag: RequestTag) {
-        let Some(work) = self.works.remove(&tag) else {
-            return;
-        };
-        let result = match work.error {
-            Some(error) => Err(error),
-            None if work.synchronized => match self.lost_writes.take() {
-                Some(error) => Err(error),
-                None => Ok(work.buffer),
-            },
-            None => Ok(work.buffer),
-        };
-        self.complete(tag, result);
     }
 }
 
@@ -666,19 +380,6 @@ fn describe(info: &DiskInfo) -> alloc::string::String {
         info.blocks,
         info.block_length
     )
-}
-
-fn bring_up_outcome(result: Result<initiator::Completion, CommandError>) -> CommandOutcome {
-    match result {
-        Ok(ended) => match Completion::from_status_block(&ended.scsi) {
-            Ok(completion) => CommandOutcome::Completed {
-                completion,
-                data: ended.data,
-            },
-            Err(_) => CommandOutcome::NoAnswer,
-        },
-        Err(_) => CommandOutcome::NoAnswer,
-    }
 }
 
 impl Machine for Disk {
@@ -705,10 +406,10 @@ impl Machine for Disk {
             },
             _ => None,
         };
-        let delayed = match self.state {
-            State::BringingUp { .. } => None,
-            _ if self.commands.len() >= self.room() => None,
-            _ => self.delayed.iter().map(|(at, _)| *at).min(),
+        let delayed = if self.commands.len() < self.room() {
+            self.delayed.iter().map(|(at, _)| *at).min()
+        } else {
+            None
         };
         [self.initiator.poll_timeout(), waits, delayed]
             .into_iter()

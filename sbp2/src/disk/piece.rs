@@ -54,6 +54,8 @@ pub(super) struct Work {
     /// Whether SYNCHRONIZE CACHE has been handed out.
     pub(super) synchronized: bool,
     pub(super) error: Option<RequestError>,
+    /// How often writes may have been lost before the first piece was handed out.
+    pub(super) losses: u64,
     /// The number of writes that had ended when the flush was handed out.
     pub(super) covers: u64,
 }
@@ -71,6 +73,7 @@ impl Work {
             under_way: 0,
             synchronized: false,
             error: None,
+            losses: 0,
             covers: 0,
         }
     }

@@ -116,7 +116,7 @@ pub enum RequestError {
     #[error(
         "writes that were not flushed may be lost: {}",
         if *.deferred { "the disk reported an error for an earlier write" }
-        else { "the login was lost in between, and perhaps the disk's power" }
+        else { "the login was lost in between, or the disk's power" }
     )]
     WritesMayBeLost {
         /// Whether the disk told of an error of its own, afterwards.
@@ -161,6 +161,8 @@ pub enum Notice {
     LoginLost(ManagementError),
     /// An attempt to get the login back has failed; another one follows.
     LoginRetry(ManagementError),
+    /// After a new login the disk could not be brought up; another attempt follows.
+    BringUpRetry(BringUpError),
     /// The disk is of no use any more; every request fails.
     Failed(Failure),
     /// The login was given back, or has lapsed for the reason given.

@@ -11,6 +11,9 @@ pub(super) enum Verdict {
     Retry(Patience),
     /// It was not, because somebody stopped the disk: it has to be brought up again.
     Stopped,
+    /// It was not, because the disk has lost its power, or its medium: what was in its cache may
+    /// be gone, and it may be another one.
+    Restarted,
     /// It was not, and will not be.
     Failed,
 }
@@ -53,6 +56,13 @@ pub(super) fn verdict(completion: &Completion) -> Verdict {
 fn judge(key: SenseKey, code: AdditionalSense) -> Verdict {
     match key {
         SenseKey::NoSense | SenseKey::RecoveredError => Verdict::Done,
+        SenseKey::UnitAttention
+            if code.asc == AdditionalSense::MEDIUM_MAY_HAVE_CHANGED.asc
+                || code == AdditionalSense::POWER_ON_OR_RESET
+                || code == AdditionalSense::POWER_ON =>
+        {
+            Verdict::Restarted
+        }
         SenseKey::UnitAttention | SenseKey::AbortedCommand => Verdict::Retry(Patience::Often),
         SenseKey::NotReady if code == AdditionalSense::INITIALIZING_COMMAND_REQUIRED => {
             Verdict::Stopped

@@ -5,13 +5,17 @@
 //! to the last one, and the doorbell is rung; ORB_POINTER is never written while ORBs are
 //! outstanding.
 
+mod recovery;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
 use ohci_raw::bus::{Address, Instant, Operation, RCode, Response, Token};
 use zerocopy::IntoBytes;
 
+use self::recovery::Recovery;
 use super::command::{Command, CommandError, CommandTag};
 use super::context::Context;
 use super::memory::{COMMAND_SLOTS, Place};
@@ -50,14 +54,6 @@ enum State {
     Ready,
     /// Task management is under way.
     Recovering(Recovery),
-}
-
-/// How far the attempt to get the agent back has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Recovery {
-    function: Function,
-    /// Whether the target has answered at all.
-    answered: bool,
 }
 
 /// An ORB_POINTER or DOORBELL write.
@@ -164,8 +160,8 @@ impl FetchAgent {
 
     /// Whatever was outstanding is lost, and waits to be issued again in its old order.
     pub(super) fn interrupt(&mut self) {
-        let victims = core::mem::take(&mut self.victims);
-        for slot in core::mem::take(&mut self.order).into_iter().rev() {
+        let victims = mem::take(&mut self.victims);
+        for slot in mem::take(&mut self.order).into_iter().rev() {
             let Some(task) = self.tasks[slot as usize].take() else {
                 continue;
             };
@@ -183,10 +179,9 @@ impl FetchAgent {
         self.state = State::Down;
     }
 
-    /// Everything ends.
-    pub(super) fn fail_all(&mut self, error: &CommandError, context: &mut Context) {
-        self.interrupt();
-        for waiting in self.urgent.drain(..).chain(self.queue.drain(..)) {
+    /// Everything ends that waits behind the gate.
+    pub(super) fn fail_queue(&mut self, error: &CommandError, context: &mut Context) {
+        for waiting in self.queue.drain(..) {
             context.notices.push_back(Notice::Completed {
                 tag: waiting.tag,
                 result: Err(error.clone()),
@@ -218,38 +213,12 @@ impl FetchAgent {
         }
     }
 
-    /// Takes a command back, whether the target has it or not.
-    pub(super) fn abort(&mut self, tag: CommandTag, context: &mut Context) {
-        for queue in [&mut self.urgent, &mut self.queue] {
-            if let Some(index) = queue.iter().position(|waiting| waiting.tag == tag) {
-                queue.remove(index);
-                context.notices.push_back(Notice::Completed {
-                    tag,
-                    result: Err(CommandError::Aborted),
-                });
-                return;
-            }
-        }
-        let Some(slot) = self.slot_of(tag) else {
-            return;
-        };
-        self.victims.push((tag, CommandError::Aborted));
-        if let Some(task) = &mut self.tasks[slot as usize] {
-            // The agent may not have fetched it yet.
-            task.orb.make_dummy();
-        }
-        if self.state == State::Ready {
-            let orb = Some(context.layout.orb(slot));
-            self.recover(Function::ABORT_TASK, orb);
-        }
-    }
-
-    fn slot_of(&self, tag: CommandTag) -> Option<u32> {
-        self.order.iter().copied().find(|&slot| {
-            self.tasks[slot as usize]
-                .as_ref()
-                .is_some_and(|task| task.waiting.tag == tag)
-        })
+    /// Everything ends.
+    pub(super) fn fail_all(&mut self, error: &CommandError, context: &mut Context) {
+        self.interrupt();
+        let urgent = mem::take(&mut self.urgent);
+        self.queue.extend(urgent);
+        self.fail_queue(error, context);
     }
 
     fn reset(&mut self, tries: u32, now: Instant, context: &mut Context) {
@@ -268,63 +237,6 @@ impl FetchAgent {
 
     fn register(&self, register: AgentRegister) -> Address {
         Address::new(self.agent.get() + register.offset())
-    }
-
-    /// The agent is of no use as it is. What is outstanding must be gone from the target before
-    /// it is issued again: a WRITE that is carried out late, after the command that replaced it
-    /// and after later ones, would bring old data back.
-    fn restart(&mut self, now: Instant, context: &mut Context) {
-        if self.order.is_empty() {
-            self.reset(1, now, context);
-        } else {
-            self.recover(Function::ABORT_TASK_SET, None);
-        }
-    }
-
-    fn recover(&mut self, function: Function, orb: Option<Address>) {
-        let answered = match self.state {
-            State::Recovering(recovery) => recovery.answered,
-            _ => false,
-        };
-        self.state = State::Recovering(Recovery { function, answered });
-        self.needs.push_back(Need::Task { function, orb });
-    }
-
-    /// The task management function that was needed has ended.
-    pub(super) fn recovered(
-        &mut self,
-        result: Result<(), ManagementError>,
-        now: Instant,
-        context: &mut Context,
-    ) {
-        let State::Recovering(mut recovery) = self.state else {
-            return;
-        };
-        let Err(error) = result else {
-            self.restart_after_recovery(now, context);
-            return;
-        };
-        recovery.answered |= matches!(error, ManagementError::Refused { .. });
-        self.state = State::Recovering(recovery);
-        match recovery.function {
-            Function::ABORT_TASK => self.recover(Function::ABORT_TASK_SET, None),
-            // LOGICAL UNIT RESET aborts the commands of the other hosts as well, so a target that
-            // merely does not know ABORT TASK SET is spared it.
-            Function::ABORT_TASK_SET if !recovery.answered => {
-                self.recover(Function::LOGICAL_UNIT_RESET, None);
-            }
-            // Linux's target refuses all of them. AGENT_RESET is all that is left, and what
-            // Linux's initiator does from the start.
-            _ if recovery.answered => self.restart_after_recovery(now, context),
-            _ => self
-                .needs
-                .push_back(Need::GiveUp(ManagementError::NotAborted)),
-        }
-    }
-
-    fn restart_after_recovery(&mut self, now: Instant, context: &mut Context) {
-        self.interrupt();
-        self.reset(1, now, context);
     }
 
     /// Queues a command before all others. If it was tried often enough, it ends when its turn
@@ -368,30 +280,6 @@ impl FetchAgent {
                 }
             }
             _ => {}
-        }
-    }
-
-    fn time_out(&mut self, now: Instant, context: &mut Context) {
-        let mut late = Vec::new();
-        for &slot in &self.order {
-            let Some(task) = &self.tasks[slot as usize] else {
-                continue;
-            };
-            if now >= task.deadline {
-                let command = &task.waiting.command;
-                let allowed = command.timeout.unwrap_or(context.config.command_timeout);
-                self.victims
-                    .push((task.waiting.tag, CommandError::TimedOut(allowed)));
-                late.push(slot);
-            }
-        }
-        context.counters.timeouts += late.len() as u64;
-        match late[..] {
-            [] => {}
-            [slot] if self.order.len() == 1 => {
-                self.recover(Function::ABORT_TASK, Some(context.layout.orb(slot)));
-            }
-            _ => self.recover(Function::ABORT_TASK_SET, None),
         }
     }
 
@@ -515,6 +403,8 @@ impl FetchAgent {
             Write::Doorbell => match rcode {
                 // A conflict only says that the agent was active, and so will come upon the ORB.
                 RCode::COMPLETE | RCode::CONFLICT_ERROR | RCode::GENERATION => {}
+                // A pointer that is still to be written leads to the whole list.
+                _ if self.retry.is_some() => {}
                 // To ring once too often does no harm.
                 _ => self.retry = Some((now + BUSY_DELAY, Write::Doorbell)),
             },
@@ -533,6 +423,14 @@ impl FetchAgent {
             // could run the command twice.
             RCode::COMPLETE | RCode::CANCELLED | RCode::GENERATION => {}
             RCode::BUSY => self.retry = Some((now + BUSY_DELAY, Write::OrbPointer { slot })),
+            // The target may have it, or not.
+            RCode::NO_ACK => {
+                if let Some(task) = &self.tasks[slot as usize] {
+                    let error = CommandError::Refused(rcode);
+                    self.victims.push((task.waiting.tag, error));
+                }
+                self.abort_outstanding(context);
+            }
             _ => {
                 self.order.retain(|&other| other != slot);
                 if let Some(mut task) = self.tasks[slot as usize].take() {

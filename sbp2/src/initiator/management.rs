@@ -24,6 +24,10 @@ pub(super) enum Purpose {
     Login,
     Reconnect,
     Logout,
+    /// LOGOUT of a login that was given up, which the target may still hold.
+    Forget {
+        login_id: u16,
+    },
     QueryLogins,
     /// Asked for by the owner, or by the fetch agent's recovery.
     Task {
@@ -38,7 +42,7 @@ impl Purpose {
         match self {
             Self::Login => Function::LOGIN,
             Self::Reconnect => Function::RECONNECT,
-            Self::Logout => Function::LOGOUT,
+            Self::Logout | Self::Forget { .. } => Function::LOGOUT,
             Self::QueryLogins => Function::QUERY_LOGINS,
             Self::Task { function, .. } => function,
         }
@@ -93,7 +97,7 @@ impl Management {
                 RESPONSE_LENGTH,
             ),
             Purpose::Reconnect => (for_login(Function::RECONNECT), 0),
-            Purpose::Logout => (for_login(Function::LOGOUT), 0),
+            Purpose::Logout | Purpose::Forget { .. } => (for_login(Function::LOGOUT), 0),
             Purpose::Task {
                 orb: Some(address), ..
             } => (

@@ -16,8 +16,9 @@
 //!
 //! # What happens when the login is lost
 //! The owner sees [`Notice::LoginLost`]. Commands wait while the session logs in anew, at most for
-//! the replacement timeout, after which they fail. After a new login the gate is closed: the owner
-//! looks with urgent commands whether this is still the same disk, and opens the gate.
+//! the replacement timeout, after which they fail. The gate is closed then: after a new login the
+//! owner looks with urgent commands whether this is still the same disk, and opens the gate. Until
+//! then the timeout goes on.
 //!
 //! # Whom it believes
 //! A request is served only if it comes from the node that has our login, in the current
@@ -36,7 +37,7 @@ mod received;
 mod session;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use ohci_raw::bus::{
     Action, Address, AddressRange, BusReset, Event, IncomingRequest, Instant, Machine, Operation,
@@ -179,7 +180,11 @@ impl Initiator {
         let length = command.data.length();
         let limit = self.context.config.max_transfer;
         let error = if u32::try_from(length).is_ok_and(|length| length <= limit) {
-            self.unavailable.clone()
+            self.unavailable.clone().filter(|error| {
+                // The owner looks at the disk of a new login whatever has failed before.
+                let lost = matches!(error, CommandError::LoginLost(_));
+                !(command.urgent && lost && self.session.is_logged_in())
+            })
         } else {
             Some(CommandError::TooLarge { length, limit })
         };
@@ -201,10 +206,19 @@ impl Initiator {
         self.settle(now);
     }
 
-    /// Lets commands that are not urgent pass. Each new login closes the gate.
+    /// Lets commands that are not urgent pass. Each lost login closes the gate, and it is closed at
+    /// first.
     pub fn open_gate(&mut self, now: Instant) {
         self.agent.set_gate(true);
+        self.replacement_until = None;
+        self.unavailable
+            .take_if(|error| matches!(error, CommandError::LoginLost(_)));
         self.settle(now);
+    }
+
+    /// Holds commands back that are not urgent and that the target does not have yet.
+    pub fn close_gate(&mut self) {
+        self.agent.set_gate(false);
     }
 
     /// The next thing that the owner may want to know, until there is none.
@@ -237,21 +251,19 @@ impl Initiator {
 
     fn change(&mut self, change: Change, now: Instant) {
         match change {
-            Change::Up { reconnected } => {
-                self.replacement_until = None;
-                self.unavailable = None;
-                if !reconnected {
-                    self.agent.set_gate(false);
-                }
+            Change::Up => {
                 if let Some(login) = self.session.current() {
                     self.agent.up(login.agent, now, &mut self.context);
                 }
             }
             Change::Lost(error) => {
                 self.agent.interrupt();
+                self.agent.set_gate(false);
                 self.context.notices.push_back(Notice::LoginLost(error));
                 let patience = self.context.config.replacement_timeout;
-                self.replacement_until = Some(now + patience);
+                // The time goes on until the gate is opened again, however often the login
+                // comes and goes.
+                self.replacement_until.get_or_insert(now + patience);
                 let too_old = CommandError::LoginLost(patience);
                 self.agent
                     .fail_older(patience, &too_old, now, &mut self.context);
@@ -287,7 +299,11 @@ impl Initiator {
             self.replacement_until = None;
             let patience = self.context.config.replacement_timeout;
             let error = CommandError::LoginLost(patience);
-            self.agent.fail_all(&error, &mut self.context);
+            if self.session.is_logged_in() {
+                self.agent.fail_queue(&error, &mut self.context);
+            } else {
+                self.agent.fail_all(&error, &mut self.context);
+            }
             self.unavailable = Some(error);
         }
     }

@@ -2,6 +2,7 @@
 //! a time.
 
 use alloc::collections::VecDeque;
+use core::mem;
 use core::time::Duration;
 
 use ohci_raw::bus::{Instant, Operation, RCode, Token, csr};
@@ -24,7 +25,7 @@ const BUSY_TIMEOUT_VALUE: u32 = 0x000c_800f;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Change {
     /// There is a login, new or reconnected.
-    Up { reconnected: bool },
+    Up,
     /// There is none any more; a new one is wanted.
     Lost(ManagementError),
     /// There is none, and none is wanted any more.
@@ -53,6 +54,10 @@ pub(super) struct Session {
     attempts: u32,
     /// Until when the target may hold a login of ours of which we do not know.
     orphan_until: Option<Instant>,
+    /// A login that was given up although the target may still hold it. It is given back before
+    /// the next LOGIN: a strict target would refuse that one, and the tasks of the old login must
+    /// have ended before their commands are issued again.
+    given_up: Option<u16>,
     management: Option<Management>,
     pending: VecDeque<Purpose>,
     next_slot: u32,
@@ -67,6 +72,7 @@ impl Session {
             established: false,
             attempts: 0,
             orphan_until: None,
+            given_up: None,
             management: None,
             pending: VecDeque::new(),
             next_slot: 0,
@@ -79,6 +85,11 @@ impl Session {
             State::Up => self.login,
             _ => None,
         }
+    }
+
+    /// Whether there is a login, be it one that is to be reconnected.
+    pub(super) fn is_logged_in(&self) -> bool {
+        self.login.is_some()
     }
 
     pub(super) fn login(&mut self, now: Instant) {
@@ -94,21 +105,26 @@ impl Session {
             State::Up => self.pending.push_back(Purpose::Logout),
             _ => {
                 // Nobody reconnects it: a login that is held lapses by itself.
-                self.abandon(context);
+                if let Some(management) = self.management.take() {
+                    self.refuse(management.purpose(), context);
+                }
                 self.turn_off(Ok(()), context);
             }
         }
     }
 
     pub(super) fn ask(&mut self, purpose: Purpose, context: &mut Context) {
-        let needs_login = purpose != Purpose::QueryLogins;
-        if needs_login && self.state != State::Up {
-            let function = purpose.function();
-            let error = ManagementError::NotLoggedIn { function };
-            self.report(purpose, Err(error), context);
-        } else {
+        if purpose == Purpose::QueryLogins || self.state == State::Up {
             self.pending.push_back(purpose);
+        } else {
+            self.refuse(purpose, context);
         }
+    }
+
+    fn refuse(&mut self, purpose: Purpose, context: &mut Context) {
+        let function = purpose.function();
+        let error = ManagementError::NotLoggedIn { function };
+        self.report(purpose, Err(error), context);
     }
 
     /// The bus was reset, or more is known of it.
@@ -118,11 +134,11 @@ impl Session {
             let error = ManagementError::BusReset { function };
             match management.purpose() {
                 Purpose::Login => self.orphan_until = Some(now + self.orphan_time(context)),
-                Purpose::Reconnect => {}
-                Purpose::Logout => self.turn_off(Err(error), context),
                 purpose => self.report(purpose, Err(error), context),
             }
         }
+        // It lapses by itself.
+        self.given_up = None;
         let settled = if first {
             now
         } else {
@@ -156,23 +172,20 @@ impl Session {
         if self.state == State::Off {
             return;
         }
+        let told_so = matches!(error, ManagementError::Refused { .. });
+        self.given_up = self.login.filter(|_| !told_so).map(|login| login.id);
         self.orphan_until = Some(now + self.orphan_time(context));
         self.login = None;
         self.state = State::Down {
             retry_at: now + context.config.settle,
         };
         self.changes.push_back(Change::Lost(error));
-        self.abandon(context);
-    }
-
-    /// Ends what is under way and what waits for it.
-    fn abandon(&mut self, context: &mut Context) {
         let under_way = self.management.take().map(|it| it.purpose());
-        let pending = core::mem::take(&mut self.pending);
-        for purpose in under_way.into_iter().chain(pending) {
-            let function = purpose.function();
-            let error = ManagementError::NotLoggedIn { function };
-            self.report(purpose, Err(error), context);
+        for purpose in under_way.into_iter().chain(mem::take(&mut self.pending)) {
+            match purpose {
+                Purpose::QueryLogins => self.pending.push_back(purpose),
+                _ => self.refuse(purpose, context),
+            }
         }
     }
 
@@ -227,7 +240,11 @@ impl Session {
                 self.start(Purpose::Reconnect, now, context);
             }
             State::Down { retry_at } if now >= retry_at => {
-                self.start(Purpose::Login, now, context);
+                let purpose = match self.given_up.take() {
+                    Some(login_id) => Purpose::Forget { login_id },
+                    None => Purpose::Login,
+                };
+                self.start(purpose, now, context);
             }
             State::Held { .. } => {}
             State::Down { .. } | State::Off | State::Up => {
@@ -259,7 +276,10 @@ impl Session {
     fn start(&mut self, purpose: Purpose, now: Instant, context: &mut Context) {
         let slot = self.next_slot;
         self.next_slot = (slot + 1) % MANAGEMENT_SLOTS;
-        let login_id = self.login.map_or(0, |login| login.id);
+        let login_id = match purpose {
+            Purpose::Forget { login_id } => login_id,
+            _ => self.login.map_or(0, |login| login.id),
+        };
         self.management = Some(Management::start(purpose, slot, login_id, now, context));
     }
 
@@ -317,6 +337,8 @@ impl Session {
             }
             Purpose::Reconnect => self.finish_reconnect(result, now, context),
             Purpose::Logout => self.turn_off(result, context),
+            // Whatever the target says, there is nothing else to be done about it.
+            Purpose::Forget { .. } => {}
             Purpose::QueryLogins => {
                 let logins = result.and_then(|()| management.read_logins());
                 context.notices.push_back(Notice::Logins(logins));
@@ -345,7 +367,7 @@ impl Session {
                         data: BUSY_TIMEOUT_VALUE.to_be_bytes(),
                     },
                 );
-                self.changes.push_back(Change::Up { reconnected: false });
+                self.changes.push_back(Change::Up);
                 context.notices.push_back(Notice::LoggedIn(login));
                 return;
             }
@@ -390,7 +412,7 @@ impl Session {
             Ok(()) => {
                 self.state = State::Up;
                 context.counters.reconnects += 1;
-                self.changes.push_back(Change::Up { reconnected: true });
+                self.changes.push_back(Change::Up);
                 context.notices.push_back(Notice::Reconnected);
             }
             // Busy in its own way, as Apple's driver found.
@@ -428,7 +450,7 @@ impl Session {
                 }
             }
             Purpose::Logout => self.turn_off(result, context),
-            Purpose::Login | Purpose::Reconnect => {}
+            Purpose::Login | Purpose::Reconnect | Purpose::Forget { .. } => {}
         }
     }
 }

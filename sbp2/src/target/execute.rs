@@ -313,7 +313,7 @@ impl Bridge {
         let data = block.to_bytes();
         self.counters.count_status_block();
         self.outbox.send(
-            Who::Status,
+            Who::Status { slot },
             route,
             login.status_fifo,
             Operation::WriteBlock { data },
@@ -338,7 +338,14 @@ impl Bridge {
     }
 
     /// Takes all ORBs of a login away without a word; its agent is in the RESET state then.
+    ///
+    /// Status blocks that met a busy host go with them: the host may put a new ORB where the old
+    /// one lay, and would take the old one's success for the new one's.
     pub(super) fn drop_tasks(&mut self, slot: usize) {
+        self.outbox.cancel_resends(|who| match *who {
+            Who::Status { slot: of } | Who::Fetch { slot: of, .. } => of == slot,
+            _ => false,
+        });
         let executing = self.take_task_of(slot).is_some();
         let epoch = self.logins.new_epoch();
         if let Some(login) = self.logins.get_mut(slot) {

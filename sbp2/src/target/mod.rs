@@ -142,7 +142,9 @@ enum Who {
         length: usize,
     },
     /// A status block of a command, or an unsolicited one.
-    Status,
+    Status {
+        slot: usize,
+    },
 }
 
 /// A bridge in software. See the [module](self).
@@ -262,7 +264,7 @@ impl Bridge {
                 length,
             } => self.task_response(unit, serial, |task| task.table_fetched(length, rcode, data)),
             // Who cannot be told stays untold, and finds out by its own time-out.
-            Who::Status => {}
+            Who::Status { .. } => {}
         }
     }
 

@@ -174,10 +174,7 @@ impl Task {
         let open = u64::from(blocks) * self.block_length as u64;
         let open = open + (self.chunk.len() - self.asked) as u64;
         match self.segments.known_length() {
-            Some(room) if room < open => Err(Outcome::Completed(Completion::check_with(
-                SenseKey::IllegalRequest,
-                AdditionalSense::INVALID_FIELD_IN_CDB,
-            ))),
+            Some(room) if room < open => Err(short()),
             _ => Ok(()),
         }
     }
@@ -206,13 +203,13 @@ impl Task {
                 Next::NeedsTable => {
                     return Ok(self.segments.table_read(self.payload).map(Request::Table));
                 }
-                Next::End => {
-                    // Only data made up by the device server gets here: check_room.
+                Next::End if matches!(self.work, Work::Send) => {
                     self.chunk.truncate(self.asked);
                     if self.moved < self.asked {
                         return Ok(None);
                     }
                 }
+                Next::End => return Err(short()),
             }
         }
     }
@@ -312,6 +309,14 @@ impl Task {
             .map_err(|PastEnd| Outcome::Illegal)?;
         self.check_room()
     }
+}
+
+/// The buffer has less room than the command's blocks take.
+const fn short() -> Outcome {
+    Outcome::Completed(Completion::check_with(
+        SenseKey::IllegalRequest,
+        AdditionalSense::INVALID_FIELD_IN_CDB,
+    ))
 }
 
 /// A number of blocks in a chunk, which is small.

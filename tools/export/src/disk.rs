@@ -16,8 +16,9 @@ pub trait Disk: Send + Sync {
     /// Takes a request on, and calls `done` once when it has ended.
     ///
     /// The requests that arrive here lie within the disk, start and end at a block boundary and
-    /// are no longer than [`Geometry::max_request`]. Requests under way at the same time may be
-    /// done in any order. `done` may be called from any thread and before `submit` returns; it
+    /// are no longer than [`Geometry::max_request`]. Those of one client arrive one after the other, in
+    /// the order in which it sent them. Requests under way at the same time may be done in any
+    /// order. `done` may be called from any thread and before `submit` returns; it
     /// neither blocks nor submits. `submit` itself should queue rather than wait: a thread that
     /// serves a client is in it. Dropping `done` uncalled fails the request with an I/O error.
     ///

@@ -10,7 +10,7 @@ use crate::wire::{Function, LoginResponse, Sbp2Status};
 #[test]
 fn a_login_is_shared_unless_asked_otherwise() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     let orb = rig.grant_login();
     assert!(!orb.exclusive());
     assert_eq!(orb.reconnect_hold(), 2);
@@ -22,7 +22,7 @@ fn a_login_is_shared_unless_asked_otherwise() {
     assert_eq!((login.reconnect_hold, login.again), (3, false));
 
     let mut rig = Rig::new(|config| config.exclusive = true);
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     assert!(rig.grant_login().exclusive());
 }
 
@@ -30,7 +30,7 @@ fn a_login_is_shared_unless_asked_otherwise() {
 fn a_refused_login_is_final_and_tells_the_status() {
     for status in [Sbp2Status::ACCESS_DENIED, Sbp2Status::RESOURCES_UNAVAILABLE] {
         let mut rig = Rig::new(|_| {});
-        rig.initiator.login(rig.now);
+        rig.host.login(rig.now);
         rig.manage(Function::LOGIN, status);
         let Some(Notice::LoginFailed(error)) = rig.notice() else {
             panic!("no failure");
@@ -44,7 +44,7 @@ fn a_refused_login_is_final_and_tells_the_status() {
 #[test]
 fn a_busy_management_agent_is_asked_again() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     for rcode in [RCode::CONFLICT_ERROR, RCode::BUSY, RCode::NO_ACK] {
         let write = rig.sent().unwrap();
         assert_eq!(write.address, MANAGEMENT_AGENT);
@@ -60,7 +60,7 @@ fn a_busy_management_agent_is_asked_again() {
 #[test]
 fn the_status_may_come_before_the_response_to_the_pointer() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     let write = rig.sent().unwrap();
     let address = super::rig::pointer(&write).address();
     let bytes = rig.read(address, 32);
@@ -75,7 +75,7 @@ fn the_status_may_come_before_the_response_to_the_pointer() {
 #[test]
 fn a_login_without_answer_is_tried_three_times() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     for _ in 0..3 {
         let write = rig.sent().unwrap();
         rig.answer(&write, RCode::COMPLETE);
@@ -91,7 +91,7 @@ fn a_login_without_answer_is_tried_three_times() {
 #[test]
 fn our_own_lost_login_does_not_shut_us_out() {
     let mut rig = Rig::new(|config| config.login_timeout = Duration::from_secs(2));
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     rig.management_orb();
     rig.wait(Duration::from_secs(3));
     // The target has it as logged in, though its status was lost.
@@ -105,7 +105,7 @@ fn our_own_lost_login_does_not_shut_us_out() {
 #[test]
 fn a_login_response_that_makes_no_sense_is_no_login() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     let (address, orb) = rig.management_orb();
     let half = &LoginResponse::new(LOGIN_ID, AGENT, 3).as_bytes()[..8].to_vec();
     assert_eq!(rig.write(orb.response.address(), half), RCode::COMPLETE);
@@ -122,7 +122,7 @@ fn a_login_response_that_makes_no_sense_is_no_login() {
 #[test]
 fn a_response_cannot_be_written_past_its_room() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     let (_, orb) = rig.management_orb();
     assert_eq!(
         rig.write(orb.response.address(), &[0; 20]),
@@ -135,7 +135,7 @@ fn a_response_cannot_be_written_past_its_room() {
 #[test]
 fn query_logins_needs_no_login_and_tells_who_is_in() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.query_logins(rig.now);
+    rig.host.query_logins(rig.now);
     let (address, orb) = rig.management_orb();
     assert_eq!(orb.function(), Function::QUERY_LOGINS);
     let response = [
@@ -154,7 +154,7 @@ fn query_logins_needs_no_login_and_tells_who_is_in() {
 #[test]
 fn a_target_that_knows_no_query_logins_says_so() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.query_logins(rig.now);
+    rig.host.query_logins(rig.now);
     let (address, orb) = rig.management_orb();
     let unknown = Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED;
     rig.management_status(address, orb.status_fifo, unknown);
@@ -169,7 +169,7 @@ fn logout_ends_the_login_and_every_command() {
     let mut rig = Rig::logged_in(|_| {});
     rig.submit(Data::In(512));
     rig.fetch_orb();
-    rig.initiator.logout(rig.now);
+    rig.host.logout(rig.now);
     rig.manage(Function::LOGOUT, Sbp2Status::OK);
     let mut notices = [rig.notice(), rig.notice()];
     notices.sort_by_key(|notice| !matches!(notice, Some(Notice::LoggedOut(_))));
@@ -186,7 +186,7 @@ fn logout_ends_the_login_and_every_command() {
 #[test]
 fn commands_wait_at_the_gate_and_urgent_ones_pass() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     rig.grant_login();
     rig.accept_agent_reset();
     rig.submit(Data::In(512));
@@ -197,11 +197,11 @@ fn commands_wait_at_the_gate_and_urgent_ones_pass() {
         timeout: None,
         urgent: true,
     };
-    rig.initiator.submit(urgent, rig.now);
+    rig.host.submit(urgent, rig.now);
     let (address, orb) = rig.fetch_orb();
     assert_eq!(orb.command_block[0], 0x12);
     rig.status(address, super::rig::good);
     assert!(rig.sent().is_none());
-    rig.initiator.open_gate(rig.now);
+    rig.host.open_gate(rig.now);
     assert_eq!(rig.fetch_orb().1.command_block[0], 0x28);
 }

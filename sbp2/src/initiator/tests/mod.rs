@@ -3,4 +3,4 @@
 mod commands;
 mod logins;
 mod resets;
-mod rig;
+pub(crate) mod rig;

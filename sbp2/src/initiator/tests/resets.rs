@@ -4,7 +4,7 @@ use core::time::Duration;
 use ohci_raw::bus::{NodeId, RCode};
 
 use super::rig::{AGENT, LOGIN_ID, MANAGEMENT_AGENT, Rig, good};
-use crate::initiator::{CommandError, Data, Notice};
+use crate::initiator::{Command, CommandError, Data, Notice};
 use crate::wire::{AgentRegister, Function, Sbp2Status};
 
 #[test]
@@ -29,7 +29,7 @@ fn a_bus_reset_is_survived_and_its_victims_are_issued_again_in_order() {
     assert_eq!(rig.notice(), None);
     rig.status(address, good);
     assert!(matches!(rig.notice(), Some(Notice::Completed { tag, result: Ok(_) }) if tag == first));
-    let counters = rig.initiator.counters();
+    let counters = rig.host.counters();
     assert_eq!((counters.bus_resets, counters.reconnects), (1, 1));
     assert_eq!((counters.reissued, counters.stale_status), (2, 1));
 }
@@ -103,7 +103,7 @@ fn a_target_that_is_seen_late_is_reconnected_when_it_is_seen() {
     rig.accept_agent_reset();
     rig.tell_bus_reset(true);
     assert!(rig.sent().is_none());
-    assert_eq!(rig.initiator.counters().bus_resets, 1);
+    assert_eq!(rig.host.counters().bus_resets, 1);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_refused_reconnect_leads_to_a_new_login_behind_the_gate() {
     };
     assert!(login.again);
     assert!(rig.sent().is_none(), "the write waits for the owner's word");
-    rig.initiator.open_gate(rig.now);
+    rig.host.open_gate(rig.now);
     rig.fetch_orb();
 }
 
@@ -163,7 +163,7 @@ fn commands_fail_when_a_lost_login_does_not_come_back_in_time() {
     rig.wait(Duration::from_secs(1));
     rig.grant_login();
     rig.accept_agent_reset();
-    rig.initiator.open_gate(rig.now);
+    rig.host.open_gate(rig.now);
     assert!(rig.sent().is_none(), "what has failed is not written later");
     rig.submit(Data::None);
     rig.fetch_orb();
@@ -184,15 +184,15 @@ fn a_host_that_sleeps_through_its_exclusion_does_not_write_when_it_wakes() {
     rig.wait(Duration::from_secs(1));
     rig.grant_login();
     rig.accept_agent_reset();
-    rig.initiator.open_gate(rig.now);
+    rig.host.open_gate(rig.now);
     assert!(rig.sent().is_none());
 }
 
 #[test]
 fn a_logout_that_the_loss_of_the_login_overtakes_is_told_all_the_same() {
     let mut rig = Rig::logged_in(|_| {});
-    rig.initiator.query_logins(rig.now);
-    rig.initiator.logout(rig.now);
+    rig.host.query_logins(rig.now);
+    rig.host.logout(rig.now);
     rig.management_orb();
     rig.bus_reset(false);
     rig.wait(Duration::from_secs(5));
@@ -205,6 +205,74 @@ fn a_logout_that_the_loss_of_the_login_overtakes_is_told_all_the_same() {
     rig.bus_reset(true);
     rig.wait(Duration::from_secs(5));
     assert!(rig.sent().is_none(), "nobody wants a login any more");
+}
+
+/// A login alone is not the disk: until the owner has opened the gate, the time goes on.
+#[test]
+fn commands_fail_in_time_also_behind_the_gate_of_a_new_login() {
+    let mut rig = Rig::logged_in(|_| {});
+    let tag = rig.submit(Data::Out(vec![1; 512]));
+    rig.fetch_orb();
+    for _ in 0..2 {
+        rig.bus_reset(true);
+        let reconnect = Function::RECONNECT;
+        rig.manage(reconnect, Sbp2Status::LOGIN_ID_NOT_RECOGNIZED);
+        assert!(matches!(rig.notice(), Some(Notice::LoginLost(_))));
+        rig.wait(Duration::from_secs(1));
+        rig.grant_login();
+        rig.accept_agent_reset();
+        assert!(matches!(rig.notice(), Some(Notice::LoggedIn(_))));
+        rig.wait(Duration::from_secs(50));
+        assert_eq!(rig.notice(), None);
+    }
+    rig.wait(Duration::from_secs(20));
+    let result = Err(CommandError::LoginLost(Duration::from_secs(120)));
+    assert_eq!(rig.notice(), Some(Notice::Completed { tag, result }));
+    // The owner is still about to look at the disk.
+    let urgent = Command {
+        cdb: [0; 16],
+        data: Data::None,
+        timeout: None,
+        urgent: true,
+    };
+    rig.host.submit(urgent, rig.now);
+    let (address, _) = rig.fetch_orb();
+    rig.status(address, good);
+    assert!(matches!(
+        rig.notice(),
+        Some(Notice::Completed { result: Ok(_), .. })
+    ));
+    rig.submit(Data::None);
+    assert!(matches!(
+        rig.notice(),
+        Some(Notice::Completed { result: Err(_), .. })
+    ));
+    rig.host.open_gate(rig.now);
+    rig.submit(Data::None);
+    rig.fetch_orb();
+}
+
+#[test]
+fn a_logout_that_waits_is_not_forgotten_when_the_login_is_lost() {
+    let mut rig = Rig::logged_in(|_| {});
+    rig.bus_reset(true);
+    let (address, orb) = rig.management_orb();
+    // Asked for while RECONNECT is under way, it waits.
+    rig.host.query_logins(rig.now);
+    rig.management_status(address, orb.status_fifo, Sbp2Status::OK);
+    rig.host.logout(rig.now);
+    for _ in 0..10 {
+        while let Some(write) = rig.sent() {
+            rig.answer(&write, RCode::BUSY);
+        }
+        rig.wait(Duration::from_millis(10));
+    }
+    while let Some(notice) = rig.notice() {
+        if matches!(notice, Notice::LoggedOut(_)) {
+            return;
+        }
+    }
+    panic!("nobody was told");
 }
 
 #[test]
@@ -251,13 +319,13 @@ fn an_agent_reset_that_fails_is_repeated_and_in_the_end_costs_the_login() {
 #[test]
 fn a_reset_in_the_middle_of_a_login_starts_it_again() {
     let mut rig = Rig::new(|_| {});
-    rig.initiator.login(rig.now);
+    rig.host.login(rig.now);
     rig.management_orb();
     rig.bus_reset(true);
     assert!(rig.sent().is_none());
     rig.wait(Duration::from_secs(1));
     rig.grant_login();
     rig.accept_agent_reset();
-    let login = rig.initiator.current_login().unwrap();
+    let login = rig.host.current_login().unwrap();
     assert_eq!((login.id, login.agent), (LOGIN_ID, AGENT));
 }

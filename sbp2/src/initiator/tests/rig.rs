@@ -13,30 +13,41 @@ use crate::wire::{
     StatusBlock, StatusSource,
 };
 
-pub(super) const TARGET: Eui64 = Eui64(0x0030_e000_0000_01fa);
-pub(super) const MANAGEMENT_AGENT: Address = Address::new(0xffff_f003_0000);
-pub(super) const AGENT: Address = Address::new(0xffff_f001_0000);
-pub(super) const LOGIN_ID: u16 = 5;
+pub(crate) const TARGET: Eui64 = Eui64(0x0030_e000_0000_01fa);
+pub(crate) const MANAGEMENT_AGENT: Address = Address::new(0xffff_f003_0000);
+pub(crate) const AGENT: Address = Address::new(0xffff_f001_0000);
+pub(crate) const LOGIN_ID: u16 = 5;
 
-/// An initiator, and the test in the place of target, bus and clock.
-pub(super) struct Rig {
-    pub(super) initiator: Initiator,
-    pub(super) now: Instant,
-    pub(super) generation: Generation,
-    pub(super) local: NodeId,
-    pub(super) target: NodeId,
+/// What is on the rig: an initiator, or something that owns one.
+pub(crate) trait Subject: Machine {
+    fn on(config: Config, range: AddressRange) -> Self;
+}
+
+impl Subject for Initiator {
+    fn on(config: Config, range: AddressRange) -> Self {
+        Self::new(config, range).unwrap()
+    }
+}
+
+/// A host, and the test in the place of target, bus and clock.
+pub(crate) struct Rig<M = Initiator> {
+    pub(crate) host: M,
+    pub(crate) now: Instant,
+    pub(crate) generation: Generation,
+    pub(crate) local: NodeId,
+    pub(crate) target: NodeId,
     handles: u64,
     sent: Vec<Transaction>,
 }
 
-impl Rig {
-    pub(super) fn new(change: impl FnOnce(&mut Config)) -> Self {
+impl<M: Subject> Rig<M> {
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::shared(TARGET, MANAGEMENT_AGENT, 0);
         change(&mut config);
         let start = Address::new(0x1_0000_0000);
         let range = AddressRange::new(start, Initiator::range_length(&config)).unwrap();
         let mut rig = Self {
-            initiator: Initiator::new(config, range).unwrap(),
+            host: M::on(config, range),
             now: Instant::ZERO,
             generation: Generation(1),
             local: NodeId::local(0),
@@ -48,25 +59,14 @@ impl Rig {
         rig
     }
 
-    /// An initiator that is logged in, with the gate open.
-    pub(super) fn logged_in(change: impl FnOnce(&mut Config)) -> Self {
-        let mut rig = Self::new(change);
-        rig.initiator.login(rig.now);
-        rig.grant_login();
-        rig.accept_agent_reset();
-        assert!(matches!(rig.notice(), Some(Notice::LoggedIn(_))));
-        rig.initiator.open_gate(rig.now);
-        rig
-    }
-
-    pub(super) fn bus_reset(&mut self, target_is_there: bool) {
+    pub(crate) fn bus_reset(&mut self, target_is_there: bool) {
         self.collect();
         self.sent.clear();
         self.generation = Generation(self.generation.0 + 1);
         self.tell_bus_reset(target_is_there);
     }
 
-    pub(super) fn tell_bus_reset(&mut self, target_is_there: bool) {
+    pub(crate) fn tell_bus_reset(&mut self, target_is_there: bool) {
         let peer = Peer {
             node: self.target,
             eui64: TARGET,
@@ -76,23 +76,23 @@ impl Rig {
             local: self.local,
             peers: target_is_there.then_some(peer).into_iter().collect(),
         });
-        self.initiator.handle(event, self.now);
+        self.host.handle(event, self.now);
     }
 
     /// Lets time pass, in the steps that the initiator asks for.
-    pub(super) fn wait(&mut self, duration: Duration) {
+    pub(crate) fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
-        while let Some(due) = self.initiator.poll_timeout().filter(|due| *due <= end) {
+        while let Some(due) = self.host.poll_timeout().filter(|due| *due <= end) {
             self.now = self.now.max(due);
-            self.initiator.handle_timeout(self.now);
-            let again = self.initiator.poll_timeout();
+            self.host.handle_timeout(self.now);
+            let again = self.host.poll_timeout();
             assert!(again.is_none_or(|again| again > due), "it spins at {due}");
         }
         self.now = end;
     }
 
     fn collect(&mut self) {
-        while let Some(action) = self.initiator.poll_action() {
+        while let Some(action) = self.host.poll_action() {
             match action {
                 Action::Send(transaction) => {
                     assert_eq!(transaction.generation, self.generation);
@@ -105,27 +105,27 @@ impl Rig {
     }
 
     /// The oldest request that the initiator has sent and that was not looked at.
-    pub(super) fn sent(&mut self) -> Option<Transaction> {
+    pub(crate) fn sent(&mut self) -> Option<Transaction> {
         self.collect();
         (!self.sent.is_empty()).then(|| self.sent.remove(0))
     }
 
-    pub(super) fn answer(&mut self, transaction: &Transaction, rcode: RCode) {
+    pub(crate) fn answer(&mut self, transaction: &Transaction, rcode: RCode) {
         let event = Event::Response {
             token: transaction.token,
             rcode,
             data: Vec::new(),
         };
-        self.initiator.handle(event, self.now);
+        self.host.handle(event, self.now);
     }
 
-    pub(super) fn request(&mut self, address: Address, operation: Operation) -> Response {
+    pub(crate) fn request(&mut self, address: Address, operation: Operation) -> Response {
         let source = self.target;
         let generation = self.generation;
         self.request_from(source, generation, address, operation)
     }
 
-    pub(super) fn request_from(
+    pub(crate) fn request_from(
         &mut self,
         source: NodeId,
         generation: Generation,
@@ -142,9 +142,9 @@ impl Rig {
             address,
             operation,
         });
-        self.initiator.handle(event, self.now);
+        self.host.handle(event, self.now);
         let mut answers = Vec::new();
-        while let Some(action) = self.initiator.poll_action() {
+        while let Some(action) = self.host.poll_action() {
             match action {
                 Action::Respond {
                     handle: own,
@@ -158,7 +158,7 @@ impl Rig {
         answers.remove(0)
     }
 
-    pub(super) fn read(&mut self, address: Address, length: usize) -> Vec<u8> {
+    pub(crate) fn read(&mut self, address: Address, length: usize) -> Vec<u8> {
         let response = self.request(address, Operation::ReadBlock { length });
         assert_eq!(
             response.rcode,
@@ -169,17 +169,13 @@ impl Rig {
         response.data
     }
 
-    pub(super) fn write(&mut self, address: Address, data: &[u8]) -> RCode {
+    pub(crate) fn write(&mut self, address: Address, data: &[u8]) -> RCode {
         let data = data.to_vec();
         self.request(address, Operation::WriteBlock { data }).rcode
     }
 
-    pub(super) fn notice(&mut self) -> Option<Notice> {
-        self.initiator.poll_notice()
-    }
-
     /// Fetches the management ORB whose address the initiator writes now.
-    pub(super) fn management_orb(&mut self) -> (Address, ManagementOrb) {
+    pub(crate) fn management_orb(&mut self) -> (Address, ManagementOrb) {
         let write = self.sent().expect("a write to the management agent");
         assert_eq!(write.address, MANAGEMENT_AGENT);
         self.answer(&write, RCode::COMPLETE);
@@ -188,7 +184,7 @@ impl Rig {
         (address, ManagementOrb::read_from_bytes(&bytes).unwrap())
     }
 
-    pub(super) fn management_status(&mut self, orb: Address, fifo: Pointer, status: Sbp2Status) {
+    pub(crate) fn management_status(&mut self, orb: Address, fifo: Pointer, status: Sbp2Status) {
         let complete = Resp::RequestComplete;
         let source = StatusSource::OrbNextNull;
         let block = StatusBlock::new(source, complete, false, status.0, orb, &[]);
@@ -197,7 +193,7 @@ impl Rig {
     }
 
     /// Answers the management ORB that comes next.
-    pub(super) fn manage(&mut self, function: Function, status: Sbp2Status) -> ManagementOrb {
+    pub(crate) fn manage(&mut self, function: Function, status: Sbp2Status) -> ManagementOrb {
         let (address, orb) = self.management_orb();
         assert_eq!(orb.function(), function);
         if function != Function::LOGIN {
@@ -207,7 +203,7 @@ impl Rig {
         orb
     }
 
-    pub(super) fn grant_login(&mut self) -> ManagementOrb {
+    pub(crate) fn grant_login(&mut self) -> ManagementOrb {
         let (address, orb) = self.management_orb();
         assert_eq!(orb.function(), Function::LOGIN);
         let response = LoginResponse::new(LOGIN_ID, AGENT, 3);
@@ -220,30 +216,30 @@ impl Rig {
         orb
     }
 
-    pub(super) fn agent_write(&mut self, register: AgentRegister) -> Transaction {
+    pub(crate) fn agent_write(&mut self, register: AgentRegister) -> Transaction {
         let write = self.sent().expect("a write to the agent");
         assert_eq!(write.address.get(), AGENT.get() + register.offset());
         write
     }
 
-    pub(super) fn accept_agent_reset(&mut self) {
+    pub(crate) fn accept_agent_reset(&mut self) {
         let reset = self.agent_write(AgentRegister::AgentReset);
         self.answer(&reset, RCode::COMPLETE);
     }
 
     /// Fetches the ORB whose address is written to ORB_POINTER now.
-    pub(super) fn fetch_orb(&mut self) -> (Address, CommandOrb) {
+    pub(crate) fn fetch_orb(&mut self) -> (Address, CommandOrb) {
         let write = self.agent_write(AgentRegister::OrbPointer);
         self.answer(&write, RCode::COMPLETE);
         let address = pointer(&write).address();
         (address, self.orb_at(address))
     }
 
-    pub(super) fn orb_at(&mut self, address: Address) -> CommandOrb {
+    pub(crate) fn orb_at(&mut self, address: Address) -> CommandOrb {
         CommandOrb::from_fetched(&self.read(address, CommandOrb::LENGTH)).unwrap()
     }
 
-    pub(super) fn status(&mut self, orb: Address, block: impl FnOnce(&mut Status)) {
+    pub(crate) fn status(&mut self, orb: Address, block: impl FnOnce(&mut Status)) {
         let mut status = Status {
             source: StatusSource::OrbNextNull,
             resp: Resp::RequestComplete,
@@ -263,29 +259,50 @@ impl Rig {
         let fifo = Address::new(0x1_0000_0000);
         assert_eq!(self.write(fifo, &block.to_bytes()), RCode::COMPLETE);
     }
+}
 
-    pub(super) fn submit(&mut self, data: Data) -> CommandTag {
+impl Rig {
+    pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with(change)
+    }
+
+    /// An initiator that is logged in, with the gate open.
+    pub(crate) fn logged_in(change: impl FnOnce(&mut Config)) -> Self {
+        let mut rig = Self::new(change);
+        rig.host.login(rig.now);
+        rig.grant_login();
+        rig.accept_agent_reset();
+        assert!(matches!(rig.notice(), Some(Notice::LoggedIn(_))));
+        rig.host.open_gate(rig.now);
+        rig
+    }
+
+    pub(crate) fn notice(&mut self) -> Option<Notice> {
+        self.host.poll_notice()
+    }
+
+    pub(crate) fn submit(&mut self, data: Data) -> CommandTag {
         let command = Command {
             cdb: [0x28; 16],
             data,
             timeout: None,
             urgent: false,
         };
-        self.initiator.submit(command, self.now)
+        self.host.submit(command, self.now)
     }
 }
 
-pub(super) struct Status {
-    pub(super) source: StatusSource,
-    pub(super) resp: Resp,
-    pub(super) dead: bool,
-    pub(super) status: u8,
-    pub(super) scsi: Vec<u8>,
+pub(crate) struct Status {
+    pub(crate) source: StatusSource,
+    pub(crate) resp: Resp,
+    pub(crate) dead: bool,
+    pub(crate) status: u8,
+    pub(crate) scsi: Vec<u8>,
 }
 
-pub(super) fn good(_: &mut Status) {}
+pub(crate) fn good(_: &mut Status) {}
 
-pub(super) fn pointer(write: &Transaction) -> Pointer {
+pub(crate) fn pointer(write: &Transaction) -> Pointer {
     let Operation::WriteBlock { data } = &write.operation else {
         panic!("{:?} is no pointer", write.operation);
     };

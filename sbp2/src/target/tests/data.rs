@@ -2,12 +2,12 @@ use super::lab::{DATA, Lab, TABLE, completion, pattern, read_10, write_10};
 use crate::scsi::{AdditionalSense, Completion, SenseKey, Status};
 use crate::target::BridgeProfile;
 use crate::wire::{
-    AgentState, CommandOrb, Direction, MaxPayload, PageTableEntry, Pointer, Resp, Sbp2Status,
-    SerialBusError, StatusSource, TransportObject,
+    AgentRegister, AgentState, CommandOrb, Direction, MaxPayload, PageTableEntry, Pointer, Resp,
+    Sbp2Status, SerialBusError, StatusSource, TransportObject,
 };
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use ohci_raw::bus::{Address, NodeId, Operation, RCode, Speed};
+use ohci_raw::bus::{Address, Machine, NodeId, Operation, RCode, Speed};
 use zerocopy::IntoBytes;
 
 use Direction::{FromTarget, ToTarget};
@@ -87,7 +87,10 @@ fn a_packet_is_as_small_as_the_orb_says_and_no_larger_than_the_speed_allows() {
         );
         assert_eq!(lab.execute(0, &orb).status, 0);
         let packets = packets(&lab);
-        assert_eq!(packets.iter().map(|(_, length)| length).max(), Some(&largest));
+        assert_eq!(
+            packets.iter().map(|(_, length)| length).max(),
+            Some(&largest)
+        );
         assert!(lab.sent.iter().all(|sent| sent.speed <= speed));
         assert_eq!(lab.hosts[0].peek(DATA, 16 * 512), lab.disk.read(0, 16));
     }
@@ -98,7 +101,10 @@ fn a_write_reaches_the_medium_before_its_status() {
     let mut lab = Lab::logged_in(1);
     let data = pattern(1, 8 * 512);
     lab.hosts[0].poke(DATA, &data);
-    assert!(lab.command(0, &write_10(100, 8), Some((ToTarget, 8 * 512))).is_good());
+    assert!(
+        lab.command(0, &write_10(100, 8), Some((ToTarget, 8 * 512)))
+            .is_good()
+    );
     assert_eq!(lab.disk.read(100, 8), data);
     assert_eq!(lab.disk.0.lock().unwrap().flushes, 0);
     let mut fua = write_10(100, 1);
@@ -109,7 +115,11 @@ fn a_write_reaches_the_medium_before_its_status() {
     profile.identity.write_cache = false;
     let mut lab = Lab::logged_in_with(1, profile);
     lab.command(0, &write_10(0, 1), Some((ToTarget, 512)));
-    assert_eq!(lab.disk.0.lock().unwrap().flushes, 1, "and so is all without a cache");
+    assert_eq!(
+        lab.disk.0.lock().unwrap().flushes,
+        1,
+        "and so is all without a cache"
+    );
 }
 
 #[test]
@@ -148,9 +158,7 @@ fn a_page_table_gathers_and_scatters_over_odd_and_empty_segments() {
 fn long_tables_and_long_transfers_go_through_in_portions() {
     let mut lab = Lab::logged_in(1);
     // 400 KiB in segments of 1000 bytes: a table of 410 entries, and seven chunks.
-    let segments: Vec<(u64, u16)> = (0..410)
-        .map(|index| (DATA + index * 0x800, 1000))
-        .collect();
+    let segments: Vec<(u64, u16)> = (0..410).map(|index| (DATA + index * 0x800, 1000)).collect();
     let data = pattern(9, 800 * 512);
     for ((base, length), part) in segments.iter().zip(data.chunks(1000)) {
         assert!(part.len() <= usize::from(*length));
@@ -185,12 +193,14 @@ fn blocks_that_find_no_room_in_the_buffer_are_not_moved() {
     let (before, short) = (lab.disk.read(0, 16), 8 * 512 - 1);
     for (cdb, direction) in [(read_10(0, 8), FromTarget), (write_10(0, 8), ToTarget)] {
         lab.sent.clear();
-        assert_eq!(lab.command(0, &cdb, Some((direction, short))), invalid_field());
+        assert_eq!(
+            lab.command(0, &cdb, Some((direction, short))),
+            invalid_field()
+        );
         assert_eq!(lab.command(0, &cdb, None), invalid_field());
         let orb = table_orb(&mut lab, &cdb, direction, &[(DATA, 4000), (DATA, 95)]);
         assert_eq!(completion(&lab.execute(0, &orb)), invalid_field());
-        let wrote = lab.disk.writes();
-        assert_eq!(wrote, 0);
+        assert!(packets(&lab).is_empty());
     }
     assert_eq!(lab.disk.read(0, 16), before);
     assert_eq!(lab.agent_state(0), AgentState::Suspended);
@@ -226,9 +236,21 @@ fn data_that_goes_the_other_way_is_illegal_and_moves_nothing() {
 fn a_buffer_that_is_not_there_kills_the_agent_and_says_why() {
     let failed = |object, error| Some((object, error));
     let cases: [(u64, bool, _); 3] = [
-        (0x5000, false, failed(TransportObject::DataBuffer, SerialBusError::ADDRESS_ERROR)),
-        (0x5000, true, failed(TransportObject::PageTable, SerialBusError::ADDRESS_ERROR)),
-        (TABLE, true, failed(TransportObject::DataBuffer, SerialBusError::ADDRESS_ERROR)),
+        (
+            0x5000,
+            false,
+            failed(TransportObject::DataBuffer, SerialBusError::ADDRESS_ERROR),
+        ),
+        (
+            0x5000,
+            true,
+            failed(TransportObject::PageTable, SerialBusError::ADDRESS_ERROR),
+        ),
+        (
+            TABLE,
+            true,
+            failed(TransportObject::DataBuffer, SerialBusError::ADDRESS_ERROR),
+        ),
     ];
     for (address, page_table, expected) in cases {
         for (cdb, direction) in [(read_10(0, 1), FromTarget), (write_10(0, 1), ToTarget)] {
@@ -270,7 +292,10 @@ fn a_node_that_is_not_there_and_everybody_at_once_are_no_place_for_data() {
     let status = lab.execute(0, &orb_for(NodeId::local(50)));
     assert_eq!(
         status.serial_bus_error(),
-        Some((TransportObject::DataBuffer, SerialBusError::MISSING_ACKNOWLEDGE))
+        Some((
+            TransportObject::DataBuffer,
+            SerialBusError::MISSING_ACKNOWLEDGE
+        ))
     );
 }
 
@@ -294,6 +319,26 @@ fn a_busy_host_is_asked_again_and_the_data_is_whole() {
 }
 
 #[test]
+fn data_that_met_a_busy_host_is_not_sent_again_once_the_command_was_taken_away() {
+    let mut lab = Lab::logged_in(1);
+    lab.judge = Some(Box::new(|sent| {
+        (sent.address.get() >= DATA).then_some(RCode::BUSY)
+    }));
+    let orb = lab.orb(0, &read_10(0, 1), Some((FromTarget, 512)));
+    lab.submit(0, 0, &orb);
+    lab.write_quadlet(0, AgentRegister::AgentReset);
+    lab.judge = None;
+    lab.hosts[0].poke(DATA, &[0xee; 512]);
+    lab.advance_to(lab.now + core::time::Duration::from_secs(1));
+    assert_eq!(
+        lab.hosts[0].peek(DATA, 512),
+        [0xee; 512],
+        "it is somebody else's by now"
+    );
+    assert_eq!(lab.bridge.poll_timeout(), None);
+}
+
+#[test]
 fn what_an_orb_asks_of_the_bridge_and_it_cannot_is_told() {
     let mut lab = Lab::logged_in_with(1, BridgeProfile::oxfw911());
     let read = lab.orb(0, &read_10(0, 1), Some((FromTarget, 512)));
@@ -305,12 +350,30 @@ fn what_an_orb_asks_of_the_bridge_and_it_cannot_is_told() {
         orb
     };
     for (orb, expected) in [
-        (with_control(|q| q | 1 << 29), Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED),
-        (with_control(|q| q | 2 << 29), Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED),
-        (with_control(|q| q | 3 << 29), Sbp2Status::DUMMY_ORB_COMPLETED),
-        (with_control(|q| q & !(7 << 24) | 3 << 24), Sbp2Status::SPEED_NOT_SUPPORTED),
-        (with_control(|q| q | 7 << 24), Sbp2Status::SPEED_NOT_SUPPORTED),
-        (with_control(|q| q | 1 << 19 | 1 << 16), Sbp2Status::PAGE_SIZE_NOT_SUPPORTED),
+        (
+            with_control(|q| q | 1 << 29),
+            Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED,
+        ),
+        (
+            with_control(|q| q | 2 << 29),
+            Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED,
+        ),
+        (
+            with_control(|q| q | 3 << 29),
+            Sbp2Status::DUMMY_ORB_COMPLETED,
+        ),
+        (
+            with_control(|q| q & !(7 << 24) | 3 << 24),
+            Sbp2Status::SPEED_NOT_SUPPORTED,
+        ),
+        (
+            with_control(|q| q | 7 << 24),
+            Sbp2Status::SPEED_NOT_SUPPORTED,
+        ),
+        (
+            with_control(|q| q | 1 << 19 | 1 << 16),
+            Sbp2Status::PAGE_SIZE_NOT_SUPPORTED,
+        ),
     ] {
         let status = lab.execute(0, &orb);
         assert_eq!(status.resp(), Resp::RequestComplete);
@@ -362,8 +425,9 @@ fn a_16_byte_command_passes_through_a_32_byte_orb() {
     cdb[13] = 2;
     assert!(lab.command(0, &cdb, Some((FromTarget, 1024))).is_good());
     assert_eq!(lab.hosts[0].peek(DATA, 1024), lab.disk.read(33, 2));
-    let fetches = lab.sent.iter().filter(|sent| {
-        matches!(sent.operation, Operation::ReadBlock { length: 32 | 4 })
-    });
+    let fetches = lab
+        .sent
+        .iter()
+        .filter(|sent| matches!(sent.operation, Operation::ReadBlock { length: 32 | 4 }));
     assert_eq!(fetches.count(), 2);
 }

@@ -1,9 +1,12 @@
 use super::lab::{DATA, Lab, orb_at, pattern, read_10, write_10};
 use crate::target::BridgeProfile;
-use crate::wire::{AgentRegister, AgentState, Direction, Pointer, Resp, StatusSource, TransportObject};
+use crate::wire::{
+    AgentRegister, AgentState, Direction, Pointer, Resp, StatusSource, TransportObject,
+};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 use ohci_raw::bus::{Address, Operation, RCode};
 use zerocopy::IntoBytes;
 
@@ -15,10 +18,22 @@ fn a_list_is_executed_in_order_and_each_orb_is_told_of_once() {
     let orb = lab.orb(0, &TEST_UNIT_READY, None);
     lab.link(0, &[orb; 40]);
     lab.write_orb_pointer(0, orb_at(0));
-    let told: Vec<Address> = lab.hosts[0].status.iter().map(|status| status.orb).collect();
+    let told: Vec<Address> = lab.hosts[0]
+        .status
+        .iter()
+        .map(|status| status.orb)
+        .collect();
     assert_eq!(told, (0..40).map(orb_at).collect::<Vec<_>>());
-    let sources: Vec<_> = lab.hosts[0].status.iter().map(|status| status.source()).collect();
-    assert!(sources[..39].iter().all(|source| *source == StatusSource::OrbNextNotNull));
+    let sources: Vec<_> = lab.hosts[0]
+        .status
+        .iter()
+        .map(|status| status.source())
+        .collect();
+    assert!(
+        sources[..39]
+            .iter()
+            .all(|source| *source == StatusSource::OrbNextNotNull)
+    );
     assert_eq!(sources[39], StatusSource::OrbNextNull);
     assert_eq!(lab.agent_state(0), AgentState::Suspended);
 }
@@ -49,7 +64,10 @@ fn no_more_is_fetched_ahead_than_the_profile_says() {
     lab.link(0, &[orb; 20]);
     lab.hold = Some(Box::new(|sent| sent.address.get() >= DATA));
     lab.write_orb_pointer(0, orb_at(0));
-    let fetched = lab.sent.iter().filter(|sent| sent.address < Address::new(DATA));
+    let fetched = lab
+        .sent
+        .iter()
+        .filter(|sent| sent.address < Address::new(DATA));
     assert_eq!(fetched.count(), 4, "three queued and one executing");
     lab.release();
     assert_eq!(lab.hosts[0].status.len(), 20);
@@ -85,11 +103,17 @@ fn a_list_that_grows_is_followed_after_the_doorbell() {
     lab.hosts[0].poke(orb_at(1).get(), orb.as_bytes());
     lab.hosts[0].poke(orb_at(0).get(), Pointer::next_orb(orb_at(1)).as_bytes());
     assert_eq!(lab.agent_state(0), AgentState::Suspended);
-    assert_eq!(lab.write_quadlet(0, AgentRegister::Doorbell), RCode::COMPLETE);
+    assert_eq!(
+        lab.write_quadlet(0, AgentRegister::Doorbell),
+        RCode::COMPLETE
+    );
     assert_eq!(lab.hosts[0].status.pop_front().unwrap().orb, orb_at(1));
     assert_eq!(lab.agent_state(0), AgentState::Suspended);
     // For nothing.
-    assert_eq!(lab.write_quadlet(0, AgentRegister::Doorbell), RCode::COMPLETE);
+    assert_eq!(
+        lab.write_quadlet(0, AgentRegister::Doorbell),
+        RCode::COMPLETE
+    );
     assert!(lab.hosts[0].status.is_empty());
     assert_eq!(lab.agent_state(0), AgentState::Suspended);
 }
@@ -109,16 +133,25 @@ fn a_pointer_while_active_or_dead_is_a_conflict_and_a_reset_cures() {
     lab.hosts[0].status.clear();
 
     // Nothing is at this address.
-    assert_eq!(lab.write_orb_pointer(0, Address::new(0x4000)), RCode::COMPLETE);
+    assert_eq!(
+        lab.write_orb_pointer(0, Address::new(0x4000)),
+        RCode::COMPLETE
+    );
     let status = lab.hosts[0].status.pop_front().unwrap();
     assert_eq!(status.resp(), Resp::TransportFailure);
     assert_eq!(status.serial_bus_error().unwrap().0, TransportObject::Orb);
     assert!(status.dead());
     assert_eq!(lab.agent_state(0), AgentState::Dead);
     assert_eq!(lab.write_orb_pointer(0, orb_at(0)), RCode::CONFLICT_ERROR);
-    assert_eq!(lab.write_quadlet(0, AgentRegister::Doorbell), RCode::COMPLETE);
+    assert_eq!(
+        lab.write_quadlet(0, AgentRegister::Doorbell),
+        RCode::COMPLETE
+    );
     assert_eq!(lab.agent_state(0), AgentState::Dead);
-    assert_eq!(lab.write_quadlet(0, AgentRegister::AgentReset), RCode::COMPLETE);
+    assert_eq!(
+        lab.write_quadlet(0, AgentRegister::AgentReset),
+        RCode::COMPLETE
+    );
     assert_eq!(lab.agent_state(0), AgentState::Reset);
     assert_eq!(lab.execute(0, &orb).status, 0);
 }
@@ -147,12 +180,69 @@ fn an_agent_reset_takes_away_the_command_under_way_and_what_comes_late_is_ignore
     lab.link(0, &[orb, orb]);
     lab.write_orb_pointer(0, orb_at(0));
     assert!(!lab.held.is_empty());
-    assert_eq!(lab.write_quadlet(0, AgentRegister::AgentReset), RCode::COMPLETE);
+    assert_eq!(
+        lab.write_quadlet(0, AgentRegister::AgentReset),
+        RCode::COMPLETE
+    );
     lab.release();
     assert!(lab.hosts[0].status.is_empty());
     assert_eq!(lab.disk.read(0, 128), before);
     assert_eq!(lab.bridge.counters().aborted_orbs(), 2);
     assert_eq!(lab.agent_state(0), AgentState::Reset);
+}
+
+#[test]
+fn a_late_response_to_an_old_command_is_not_taken_for_one_to_a_new_command() {
+    let mut lab = Lab::logged_in(1);
+    lab.hosts[0].poke(DATA, &[0xaa; 512]);
+    lab.hosts[0].poke(DATA + 512, &[0xbb; 512]);
+    lab.hold = Some(Box::new(|sent| sent.address.get() >= DATA));
+    let old = lab.orb(0, &write_10(0, 1), Some((Direction::ToTarget, 512)));
+    lab.submit(0, 0, &old);
+    lab.write_quadlet(0, AgentRegister::AgentReset);
+    let mut new = lab.orb(0, &write_10(0, 1), Some((Direction::ToTarget, 512)));
+    new.data_descriptor = Pointer::new(lab.hosts[0].node, Address::new(DATA + 512));
+    lab.submit(0, 1, &new);
+    assert_eq!(lab.held.len(), 2);
+    lab.release();
+    assert_eq!(lab.disk.read(0, 1), [0xbb; 512]);
+    assert_eq!(lab.hosts[0].status.len(), 1);
+}
+
+#[test]
+fn a_status_block_that_met_a_busy_host_is_not_repeated_after_an_agent_reset() {
+    let mut lab = Lab::logged_in(1);
+    let fifo = lab.fifo(0).address();
+    let orb = lab.orb(0, &TEST_UNIT_READY, None);
+    for reset in [false, true] {
+        lab.judge = Some(Box::new(move |sent| {
+            (sent.address == fifo).then_some(RCode::BUSY)
+        }));
+        lab.submit(0, 0, &orb);
+        if reset {
+            lab.write_quadlet(0, AgentRegister::AgentReset);
+        }
+        lab.judge = None;
+        lab.advance_to(lab.now + Duration::from_secs(1));
+        let told = core::mem::take(&mut lab.hosts[0].status);
+        assert_eq!(told.len(), usize::from(!reset));
+    }
+}
+
+#[test]
+fn a_late_orb_of_before_an_agent_reset_is_not_executed() {
+    let mut lab = Lab::logged_in(1);
+    let old = lab.orb(0, &write_10(0, 1), Some((Direction::ToTarget, 512)));
+    let new = lab.orb(0, &TEST_UNIT_READY, None);
+    lab.hold = Some(Box::new(|_| true));
+    lab.submit(0, 0, &old);
+    lab.write_quadlet(0, AgentRegister::AgentReset);
+    lab.submit(0, 1, &new);
+    assert_eq!(lab.held.len(), 2);
+    lab.release();
+    assert_eq!(lab.disk.writes(), 0);
+    assert_eq!(lab.hosts[0].status.len(), 1);
+    assert_eq!(lab.hosts[0].status[0].orb, orb_at(1));
 }
 
 #[test]

@@ -40,12 +40,7 @@ fn a_bus_reset_takes_every_orb_away_without_a_word_and_the_login_waits() {
 
 #[test]
 fn a_reconnect_in_time_keeps_the_place_and_a_late_one_finds_it_gone() {
-    let mut profile = BridgeProfile::generic();
-    profile.max_logins = 1;
-    let mut lab = Lab::logged_in_with(2, {
-        profile.max_logins = 2;
-        profile
-    });
+    let mut lab = Lab::logged_in(2);
     let reset = lab.now;
     lab.reset_bus();
     let just_before = reset + Duration::from_millis(4_999);
@@ -72,10 +67,7 @@ fn nobody_reconnects_to_the_login_of_another() {
     let mut lab = Lab::logged_in(2);
     lab.reset_bus();
     let orb = ManagementOrb::for_login(Function::RECONNECT, lab.login_id(0), lab.fifo(1));
-    assert_eq!(
-        lab.manage(1, &orb).sbp_status(),
-        Sbp2Status::ACCESS_DENIED
-    );
+    assert_eq!(lab.manage(1, &orb).sbp_status(), Sbp2Status::ACCESS_DENIED);
     assert_eq!(reconnect(&mut lab, 0), Sbp2Status::OK);
     let status = lab.for_own_login(0, Function::LOGOUT).sbp_status();
     assert_eq!(status, Sbp2Status::OK);
@@ -122,7 +114,11 @@ fn a_reset_amid_a_login_leaves_nothing_behind_at_whatever_step_it_comes() {
         lab.reset_bus();
         lab.hold = None;
         lab.hosts[0].status.clear();
-        assert_eq!(lab.log_in(0, true).sbp_status(), Sbp2Status::OK, "step {step}");
+        assert_eq!(
+            lab.log_in(0, true).sbp_status(),
+            Sbp2Status::OK,
+            "step {step}"
+        );
     }
 }
 
@@ -153,7 +149,10 @@ fn a_response_of_an_old_generation_changes_nothing() {
         lab.bridge
             .handle(Event::Response { token, rcode, data }, lab.now);
         lab.run();
-        assert!(lab.sent.is_empty(), "nothing is sent into the old generation");
+        assert!(
+            lab.sent.is_empty(),
+            "nothing is sent into the old generation"
+        );
     }
     lab.reset_bus();
     lab.hold = None;

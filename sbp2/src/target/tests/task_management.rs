@@ -96,7 +96,10 @@ fn a_logical_unit_reset_aborts_everybody_and_tells_the_others() {
         assert!(lab.command(host, &[0; 6], None).is_good());
     }
     assert_eq!(lab.for_own_login(0, Function::LOGICAL_UNIT_RESET).status, 0);
-    assert!(lab.hosts[1].status.is_empty(), "unsolicited status is one-shot");
+    assert!(
+        lab.hosts[1].status.is_empty(),
+        "unsolicited status is one-shot"
+    );
 }
 
 #[test]

@@ -18,8 +18,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::scsi::MemoryMedium;
 use crate::target::{Bridge, BridgeProfile, Counters};
 use crate::wire::{
-    CommandOrb, Direction, Function, LoginResponse, ManagementOrb, MaxPayload, Pointer,
-    StatusBlock,
+    CommandOrb, Direction, Function, LoginResponse, ManagementOrb, MaxPayload, Pointer, StatusBlock,
 };
 
 const ROOM: u64 = 1 << 18;
@@ -265,7 +264,10 @@ fn a_bus_reset_amid_a_write_leaves_whole_chunks_and_a_login_to_reconnect() {
     host.bus.reset(host.now);
     host.run();
     assert!(before > 10_000, "the reset came amid the data");
-    assert!(host.status.is_empty(), "no status for what a reset took away");
+    assert!(
+        host.status.is_empty(),
+        "no status for what a reset took away"
+    );
     host.responses.clear();
     assert_eq!(host.counters.aborted_orbs(), 1);
 
@@ -280,7 +282,11 @@ fn a_bus_reset_amid_a_write_leaves_whole_chunks_and_a_login_to_reconnect() {
     let cdb = [0x28, 0, 0, 0, 0, 0, 0, 0, 120, 0];
     host.transfer(agent, &cdb, 0xf000, Direction::FromTarget);
     let data = DATA as usize;
-    assert_eq!(host.bytes[data..data + 0xf000], [0; 0xf000], "no part of the write");
+    assert_eq!(
+        host.bytes[data..data + 0xf000],
+        [0; 0xf000],
+        "no part of the write"
+    );
 }
 
 #[test]

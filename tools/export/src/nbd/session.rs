@@ -68,6 +68,9 @@ pub(super) struct Session {
     connection: Mutex<Connection>,
     /// Something in the connection changed.
     changed: Condvar,
+    /// Held from taking a request out of the connection until the disk has it, so that the two
+    /// threads keep the client's order between them.
+    submitting: Mutex<()>,
     export: Arc<Export>,
     stream: Stream,
 }
@@ -118,6 +121,7 @@ pub(super) fn start(export: Arc<Export>, stream: Stream, crew: &Arc<Crew>) -> io
     let session = Arc::new(Session {
         connection: Mutex::new(Connection::new(Arc::clone(&export))),
         changed: Condvar::new(),
+        submitting: Mutex::new(()),
         export,
         stream,
     });
@@ -235,6 +239,10 @@ impl Session {
     /// Hands the disk a request, if there is one. The connection is not locked meanwhile: the
     /// disk may be done at once.
     fn submit_one(self: &Arc<Self>) -> bool {
+        let _order = self
+            .submitting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some((ticket, request)) = self.lock().poll_request() else {
             return false;
         };

@@ -165,12 +165,9 @@ impl Session {
                 let _ = end.send(worker.run(&ready));
             })
             .map_err(SessionError::Thread)?;
-        let info = match is_ready.recv() {
-            Ok(info) => info,
-            Err(_) => {
-                let error = ended.recv().ok().and_then(Result::err);
-                return Err(error.unwrap_or(SessionError::Died));
-            }
+        let Ok(info) = is_ready.recv() else {
+            let error = ended.recv().ok().and_then(Result::err);
+            return Err(error.unwrap_or(SessionError::Died));
         };
         Ok(Self {
             orders,

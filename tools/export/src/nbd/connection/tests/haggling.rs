@@ -123,6 +123,7 @@ fn each_option_that_cannot_be_answered_is_refused_and_haggling_goes_on() {
         (8, vec![0], 3),
         (7, vec![], 3),
         (6, bad_count, 3),
+        (6, [inform(b"", &[1]), vec![0, 3]].concat(), 3),
         (7, long_name, 3),
         (7, u32::MAX.to_be_bytes().to_vec(), 3),
         (7, inform(&[b'x'; 4097], &[]), 3),
