@@ -291,23 +291,22 @@ impl Bench {
         if for_blocks || matches!(cdb, Cdb::StartStopUnit { .. }) {
             self.commands.push(cdb);
         }
-        let mut completion = Some(Completion::GOOD);
-        match answer.unwrap_or(Answer::Well) {
+        let completion = match answer.unwrap_or(Answer::Well) {
             Answer::Well if self.mute => return,
             Answer::Well if self.swallow > 0 && orb.data_size() > 0 => {
                 self.swallow -= 1;
-                completion = Some(self.execute(&orb, 0));
+                Some(self.execute(&orb, 0))
             }
-            Answer::Well => completion = Some(self.execute(&orb, usize::MAX)),
-            Answer::Short(bytes) => completion = Some(self.execute(&orb, bytes)),
-            Answer::Instead(instead) => completion = Some(instead),
+            Answer::Well => Some(self.execute(&orb, usize::MAX)),
+            Answer::Short(bytes) => Some(self.execute(&orb, bytes)),
+            Answer::Instead(instead) => Some(instead),
             Answer::ButSays(says) => {
                 self.execute(&orb, usize::MAX);
-                completion = Some(says);
+                Some(says)
             }
             Answer::Silence => return,
-            Answer::TransportFailure => completion = None,
-        }
+            Answer::TransportFailure => None,
+        };
         self.tail = Some(address);
         self.rig.status(address, |status| {
             if !orb.next_orb.is_null() {
