@@ -450,8 +450,16 @@ impl FetchAgent {
     ) {
         let slot = match context.layout.locate(block.orb) {
             Some(Place::Orb { slot, offset: 0 }) if self.order.contains(&slot) => slot,
-            _ => {
+            place => {
                 context.counters.stale_status += 1;
+                // The agent has died of something after its last ORB, such as a look at its
+                // next_ORB.
+                let last = self.ended.as_ref().map(|ended| ended.slot);
+                let of_last =
+                    matches!(place, Some(Place::Orb { slot, offset: 0 }) if Some(slot) == last);
+                if of_last && block.dead() && self.state == State::Ready {
+                    self.restart(now, context);
+                }
                 return;
             }
         };

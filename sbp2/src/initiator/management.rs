@@ -29,6 +29,8 @@ pub(super) enum Purpose {
         login_id: u16,
     },
     QueryLogins,
+    /// QUERY LOGINS on our own account, to find a login of ours of which we were not told.
+    FindOwn,
     /// Asked for by the owner, or by the fetch agent's recovery.
     Task {
         function: Function,
@@ -43,7 +45,7 @@ impl Purpose {
             Self::Login => Function::LOGIN,
             Self::Reconnect => Function::RECONNECT,
             Self::Logout | Self::Forget { .. } => Function::LOGOUT,
-            Self::QueryLogins => Function::QUERY_LOGINS,
+            Self::QueryLogins | Self::FindOwn => Function::QUERY_LOGINS,
             Self::Task { function, .. } => function,
         }
     }
@@ -92,7 +94,7 @@ impl Management {
                 let orb = ManagementOrb::login(lun, exclusive, hold, response, length, fifo);
                 (orb, length)
             }
-            Purpose::QueryLogins => (
+            Purpose::QueryLogins | Purpose::FindOwn => (
                 ManagementOrb::query_logins(config.lun, response, RESPONSE_LENGTH, fifo),
                 RESPONSE_LENGTH,
             ),

@@ -10,7 +10,7 @@ use ohci_raw::bus::{Instant, Operation, RCode, Token, csr};
 use super::context::Context;
 use super::management::{BUSY_DELAY, Management, Purpose};
 use super::memory::MANAGEMENT_SLOTS;
-use super::notice::{Login, ManagementError, Notice};
+use super::notice::{LoggedIn, Login, ManagementError, Notice};
 use crate::wire::{Sbp2Status, StatusBlock};
 
 /// How often a first LOGIN that is not answered is tried.
@@ -58,6 +58,8 @@ pub(super) struct Session {
     /// the next LOGIN: a strict target would refuse that one, and the tasks of the old login must
     /// have ended before their commands are issued again.
     given_up: Option<u16>,
+    /// There may be such a login, and its id is not known.
+    nameless: bool,
     management: Option<Management>,
     pending: VecDeque<Purpose>,
     next_slot: u32,
@@ -73,6 +75,7 @@ impl Session {
             attempts: 0,
             orphan_until: None,
             given_up: None,
+            nameless: false,
             management: None,
             pending: VecDeque::new(),
             next_slot: 0,
@@ -139,6 +142,7 @@ impl Session {
         }
         // It lapses by itself.
         self.given_up = None;
+        self.nameless = false;
         let settled = if first {
             now
         } else {
@@ -242,6 +246,7 @@ impl Session {
             State::Down { retry_at } if now >= retry_at => {
                 let purpose = match self.given_up.take() {
                     Some(login_id) => Purpose::Forget { login_id },
+                    None if mem::take(&mut self.nameless) => Purpose::FindOwn,
                     None => Purpose::Login,
                 };
                 self.start(purpose, now, context);
@@ -332,8 +337,23 @@ impl Session {
         match management.purpose() {
             Purpose::Login => {
                 let again = self.established;
+                let refused = matches!(result, Err(ManagementError::Refused { .. }));
                 let login = result.and_then(|()| management.read_login(again));
+                if login.is_err() && !refused {
+                    // The target may have granted it all the same.
+                    self.given_up = management.read_login(again).ok().map(|login| login.id);
+                    self.nameless = self.given_up.is_none();
+                }
                 self.finish_login(login, now, context);
+            }
+            Purpose::FindOwn => {
+                let local = context.link.map(|link| link.local);
+                let logins = result.and_then(|()| management.read_logins());
+                let own = logins.ok().and_then(|logins| {
+                    let own = |entry: &&LoggedIn| Some(entry.node) == local;
+                    logins.entries.iter().find(own).map(|entry| entry.login_id)
+                });
+                self.given_up = own;
             }
             Purpose::Reconnect => self.finish_reconnect(result, now, context),
             Purpose::Logout => self.turn_off(result, context),
@@ -450,7 +470,7 @@ impl Session {
                 }
             }
             Purpose::Logout => self.turn_off(result, context),
-            Purpose::Login | Purpose::Reconnect | Purpose::Forget { .. } => {}
+            Purpose::Login | Purpose::Reconnect | Purpose::Forget { .. } | Purpose::FindOwn => {}
         }
     }
 }

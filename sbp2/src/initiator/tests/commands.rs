@@ -444,3 +444,18 @@ fn hostile_status_blocks_harm_nothing() {
     ));
     assert_eq!(rig.notice(), None, "it completes once");
 }
+
+#[test]
+fn an_agent_that_dies_after_its_last_orb_is_reset_at_once() {
+    let mut rig = Rig::logged_in(|config| config.depth = 2);
+    rig.submit(Data::None);
+    let (address, _) = rig.fetch_orb();
+    rig.status(address, good);
+    rig.status(address, |block| {
+        block.resp = Resp::TransportFailure;
+        block.dead = true;
+    });
+    rig.accept_agent_reset();
+    rig.submit(Data::None);
+    rig.fetch_orb();
+}

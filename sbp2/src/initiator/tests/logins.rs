@@ -1,11 +1,11 @@
 use core::time::Duration;
 
-use ohci_raw::bus::{Operation, RCode};
+use ohci_raw::bus::{Eui64, NodeId, Operation, RCode};
 use zerocopy::IntoBytes;
 
 use super::rig::{AGENT, LOGIN_ID, MANAGEMENT_AGENT, Rig};
 use crate::initiator::{Command, CommandError, Data, ManagementError, Notice};
-use crate::wire::{Function, LoginResponse, Sbp2Status};
+use crate::wire::{Function, LoginEntry, LoginResponse, QueryLoginsHeader, Sbp2Status};
 
 #[test]
 fn a_login_is_shared_unless_asked_otherwise() {
@@ -76,10 +76,14 @@ fn the_status_may_come_before_the_response_to_the_pointer() {
 fn a_login_without_answer_is_tried_three_times() {
     let mut rig = Rig::new(|_| {});
     rig.host.login(rig.now);
-    for _ in 0..3 {
-        let write = rig.sent().unwrap();
-        rig.answer(&write, RCode::COMPLETE);
-        rig.wait(Duration::from_secs(22));
+    for attempt in 1..=3 {
+        assert_eq!(rig.management_orb().1.function(), Function::LOGIN);
+        rig.wait(Duration::from_secs(21));
+        if attempt < 3 {
+            let find_own = rig.management_orb().1;
+            assert_eq!(find_own.function(), Function::QUERY_LOGINS);
+            rig.wait(Duration::from_secs(2));
+        }
     }
     let Some(Notice::LoginFailed(error)) = rig.notice() else {
         panic!("no failure");
@@ -94,6 +98,7 @@ fn our_own_lost_login_does_not_shut_us_out() {
     rig.host.login(rig.now);
     rig.management_orb();
     rig.wait(Duration::from_secs(3));
+    rig.manage(Function::QUERY_LOGINS, Sbp2Status::FUNCTION_REJECTED);
     // The target has it as logged in, though its status was lost.
     rig.manage(Function::LOGIN, Sbp2Status::ACCESS_DENIED);
     assert_eq!(rig.notice(), None);
@@ -204,4 +209,31 @@ fn commands_wait_at_the_gate_and_urgent_ones_pass() {
     assert!(rig.sent().is_none());
     rig.host.open_gate(rig.now);
     assert_eq!(rig.fetch_orb().1.command_block[0], 0x28);
+}
+
+/// Its response tells the login's id though its status was lost; or QUERY LOGINS does.
+#[test]
+fn a_login_that_we_were_not_told_of_is_given_back_before_the_next_one() {
+    for told in [true, false] {
+        let mut rig = Rig::new(|config| config.login_timeout = Duration::from_secs(2));
+        rig.host.login(rig.now);
+        let (_, orb) = rig.management_orb();
+        if told {
+            let response = LoginResponse::new(LOGIN_ID, AGENT, 3);
+            rig.write(orb.response.address(), response.as_bytes());
+        }
+        rig.wait(Duration::from_secs(3));
+        if !told {
+            let (address, orb) = rig.management_orb();
+            assert_eq!(orb.function(), Function::QUERY_LOGINS);
+            let stranger = LoginEntry::new(NodeId::local(7), 6, Eui64(7));
+            let own = LoginEntry::new(rig.local, LOGIN_ID, Eui64(8));
+            let header = QueryLoginsHeader::new(2, 4);
+            let answer = [header.as_bytes(), stranger.as_bytes(), own.as_bytes()].concat();
+            rig.write(orb.response.address(), &answer);
+            rig.management_status(address, orb.status_fifo, Sbp2Status::OK);
+        }
+        rig.manage(Function::LOGOUT, Sbp2Status::OK);
+        rig.grant_login();
+    }
 }

@@ -196,7 +196,7 @@ impl<M: Subject> Rig<M> {
     pub(crate) fn manage(&mut self, function: Function, status: Sbp2Status) -> ManagementOrb {
         let (address, orb) = self.management_orb();
         assert_eq!(orb.function(), function);
-        if function != Function::LOGIN {
+        if function != Function::LOGIN && function != Function::QUERY_LOGINS {
             assert_eq!(orb.login_id(), LOGIN_ID);
         }
         self.management_status(address, orb.status_fifo, status);
