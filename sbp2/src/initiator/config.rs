@@ -38,6 +38,12 @@ pub struct Config {
     pub speed: Speed,
     /// max_rec of the host's own controller: it takes packets of 2^(max_rec+1) bytes.
     pub max_rec: u8,
+    /// Whether a login of this host that stands in the way of the first LOGIN is given back.
+    ///
+    /// It is a remnant of a process that died: nobody tells the target of that. Only for a caller
+    /// who has made sure that nobody else on this host is logged in to the logical unit, be it
+    /// another process or the kernel's driver: to the target they are all one initiator.
+    pub reclaim: bool,
     /// Tells apart the [`Token`](ohci_raw::bus::Token)s of several initiators on one port: their
     /// upper eight bits.
     pub instance: u8,
@@ -68,6 +74,7 @@ impl Config {
             max_transfer: 128 << 10,
             speed: Speed::S400,
             max_rec: 10,
+            reclaim: false,
             instance: 0,
         }
     }

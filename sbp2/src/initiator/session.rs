@@ -60,6 +60,8 @@ pub(super) struct Session {
     given_up: Option<u16>,
     /// There may be such a login, and its id is not known.
     nameless: bool,
+    /// Whether a remnant has been looked for that was in the way of the first LOGIN.
+    reclaimed: bool,
     management: Option<Management>,
     pending: VecDeque<Purpose>,
     next_slot: u32,
@@ -76,6 +78,7 @@ impl Session {
             orphan_until: None,
             given_up: None,
             nameless: false,
+            reclaimed: false,
             management: None,
             pending: VecDeque::new(),
             next_slot: 0,
@@ -98,6 +101,7 @@ impl Session {
     pub(super) fn login(&mut self, now: Instant) {
         if self.state == State::Off {
             self.established = false;
+            self.reclaimed = false;
             self.attempts = 0;
             self.state = State::Down { retry_at: now };
         }
@@ -404,11 +408,24 @@ impl Session {
             context.notices.push_back(Notice::LoginRetry(error));
         } else if self.is_worth_another(&error, now) {
             self.state = State::Down { retry_at };
+        } else if self.may_reclaim(&error, context) {
+            self.reclaimed = true;
+            self.nameless = true;
+            self.state = State::Down { retry_at: now };
         } else {
             self.state = State::Off;
             self.changes.push_back(Change::Off);
             context.notices.push_back(Notice::LoginFailed(error));
         }
+    }
+
+    /// Whether a remnant of an earlier process of this host may be what the target refused for.
+    fn may_reclaim(&self, error: &ManagementError, context: &Context) -> bool {
+        let in_the_way = matches!(
+            error.sbp_status(),
+            Some(Sbp2Status::ACCESS_DENIED | Sbp2Status::RESOURCES_UNAVAILABLE)
+        );
+        context.config.reclaim && !self.reclaimed && in_the_way
     }
 
     /// Whether a first LOGIN that failed like this may yet succeed.

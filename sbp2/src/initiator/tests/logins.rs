@@ -107,6 +107,47 @@ fn our_own_lost_login_does_not_shut_us_out() {
     assert!(matches!(rig.notice(), Some(Notice::LoggedIn(_))));
 }
 
+/// The answer to QUERY LOGINS: one login, by the node given.
+fn one_login(node: NodeId, login_id: u16) -> [u8; 16] {
+    let mut response = [0; 16];
+    response[1] = 16;
+    response[3] = 1;
+    response[4..6].copy_from_slice(&node.0.to_be_bytes());
+    response[6..8].copy_from_slice(&login_id.to_be_bytes());
+    response
+}
+
+#[test]
+fn what_a_dead_process_of_this_host_has_left_behind_is_given_back() {
+    for status in [Sbp2Status::ACCESS_DENIED, Sbp2Status::RESOURCES_UNAVAILABLE] {
+        let mut rig = Rig::new(|config| config.reclaim = true);
+        rig.host.login(rig.now);
+        rig.manage(Function::LOGIN, status);
+        let (address, orb) = rig.management_orb();
+        assert_eq!(orb.function(), Function::QUERY_LOGINS);
+        let own = one_login(rig.local, LOGIN_ID);
+        rig.write(orb.response.address(), &own);
+        rig.management_status(address, orb.status_fifo, Sbp2Status::OK);
+        rig.manage(Function::LOGOUT, Sbp2Status::OK);
+        rig.grant_login();
+        assert!(matches!(rig.notice(), Some(Notice::LoggedIn(_))));
+    }
+}
+
+#[test]
+fn the_logins_of_others_are_left_alone() {
+    let mut rig = Rig::new(|config| config.reclaim = true);
+    rig.host.login(rig.now);
+    rig.manage(Function::LOGIN, Sbp2Status::ACCESS_DENIED);
+    let (address, orb) = rig.management_orb();
+    let other = one_login(NodeId::local(9), LOGIN_ID);
+    rig.write(orb.response.address(), &other);
+    rig.management_status(address, orb.status_fifo, Sbp2Status::OK);
+    rig.manage(Function::LOGIN, Sbp2Status::ACCESS_DENIED);
+    assert!(matches!(rig.notice(), Some(Notice::LoginFailed(_))));
+    assert!(rig.sent().is_none());
+}
+
 #[test]
 fn a_login_response_that_makes_no_sense_is_no_login() {
     let mut rig = Rig::new(|_| {});
