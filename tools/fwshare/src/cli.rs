@@ -1,5 +1,8 @@
 //! The command line.
 
+// The comments on arguments are their help texts, in which brackets are no links.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use std::str::FromStr;
 use std::time::Duration;
 
