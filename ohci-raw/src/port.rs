@@ -60,6 +60,14 @@ pub enum PortError {
         /// How many the answer has.
         got: usize,
     },
+    /// Another process of this host is logged in to that logical unit.
+    #[error("another process of this host uses logical unit {lun} of {device}")]
+    Claimed {
+        /// The node.
+        device: String,
+        /// The logical unit.
+        lun: u16,
+    },
     /// The controller is gone.
     #[error("the controller {device} is gone")]
     Gone {
@@ -151,6 +159,18 @@ pub trait Port: Send {
     /// # Errors
     /// [`PortError::NoSpace`], [`PortError::BadLength`], [`PortError::Os`].
     fn allocate(&mut self, length: u64) -> Result<AddressRange, PortError>;
+
+    /// Claims a logical unit of a node among the processes of this host, until the port is
+    /// dropped. To the target all of them are one initiator, so only one can be logged in.
+    ///
+    /// Where no other process can reach the bus there is nothing to claim, and this does nothing.
+    ///
+    /// # Errors
+    /// [`PortError::Claimed`], [`PortError::Os`].
+    fn claim(&mut self, node: Eui64, lun: u16) -> Result<(), PortError> {
+        let _ = (node, lun);
+        Ok(())
+    }
 
     /// Gives a range back.
     ///

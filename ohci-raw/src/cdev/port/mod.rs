@@ -6,10 +6,12 @@
 //! | `outbound` | which closure of a request stands for which token |
 //! | `inbound` | address ranges, and which answer an open request is owed |
 //! | `rescan` | when to look for new files |
+//! | `claim` | one process of this host for each logical unit |
 //! | `serve` | what follows from each event of the kernel |
 //!
 //! and this file puts them together over epoll.
 
+mod claim;
 mod counters;
 #[cfg(test)]
 mod fake;
@@ -33,7 +35,7 @@ use super::device::{Device, NodeFile, OutgoingRequest};
 use super::discovery::{Card, FoundNode, open_new};
 use super::error::{DeviceError, OpenError};
 use super::event::BUFFER_LENGTH;
-use crate::bus::{AddressRange, Event, Instant, RequestHandle, Response, Transaction, csr};
+use crate::bus::{AddressRange, Eui64, Event, Instant, RequestHandle, Response, Transaction, csr};
 use crate::port::{Node, Port, PortError, ResetKind, Waker};
 pub use counters::Counters;
 use inbound::Inbound;
@@ -275,6 +277,14 @@ impl<F: NodeFile> Port for CdevPort<F> {
             }
         }
         Err(PortError::NoSpace { length })
+    }
+
+    fn claim(&mut self, node: Eui64, lun: u16) -> Result<(), PortError> {
+        let found = self.nodes.iter().map(|(_, found)| found);
+        match found.into_iter().find(|it| it.info.eui64() == Some(node)) {
+            Some(found) => claim::claim(&found.file, found.file.path(), lun),
+            None => Ok(()),
+        }
     }
 
     fn deallocate(&mut self, range: AddressRange) -> Result<(), PortError> {

@@ -48,7 +48,7 @@ pub struct ModePageSelect {
 /// A command, as far as disks across SBP-2 have it. All others are kept as [`Cdb::Other`].
 ///
 /// Each variant's fields have the width that they have in the command. Reserved bits are not
-/// kept; whether a device should refuse them is told by [`check_usage`](super::check_usage).
+/// kept; whether a device should refuse them is told by [`check_usage`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[expect(missing_docs, reason = "the fields have the standard's names")]
 pub enum Cdb {

@@ -56,6 +56,7 @@ impl SessionError {
             {
                 4
             }
+            Self::Port(PortError::Claimed { .. }) => 6,
             Self::Port(PortError::Gone { .. }) | Self::TimedOut(_) => 7,
             Self::Failed { failure, .. } => match failure {
                 Failure::Login(error) => login_code(error),

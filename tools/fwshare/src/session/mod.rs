@@ -97,6 +97,8 @@ impl Target {
             max_transfer: options.max_transfer.unwrap_or(defaults.max_transfer),
             speed: self.speed,
             max_rec: self.host_max_rec,
+            // Nobody else is: see `Session::start`.
+            reclaim: true,
             ..defaults
         })
     }
@@ -151,6 +153,8 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let config = target.config(options)?;
         let quirks = target.unit.quirks().with_workarounds(options.workarounds);
+        // From here on a login of this host is a remnant.
+        port.claim(target.eui64, target.lun)?;
         let range = port.allocate(Initiator::range_length(&config))?;
         let waker = port.waker();
         let shown = Arc::new(Shown::default());
