@@ -201,7 +201,7 @@ impl Port for SimPort {
             .map_err(|error| match error {
                 AllocateError::BadLength(length) => PortError::BadLength { length },
                 AllocateError::NoSpace(length) => PortError::NoSpace { length },
-                AllocateError::NotAllocated(_) => {
+                AllocateError::NotAllocated(_) | AllocateError::Overlap(_) => {
                     self.refused("allocate", io::ErrorKind::InvalidInput, &error)
                 }
             })

@@ -8,7 +8,7 @@ use core::mem;
 use super::bus::{Bus, Due};
 use super::node::{Node, NodeConfig, NodeIndex, Owner, View};
 use crate::bus::{
-    AddressRange, BusReset, Event, Generation, Instant, Machine, NodeId, Peer, RCode,
+    AddressRange, BusReset, Event, Generation, Instant, Machine, NodeId, Peer, RCode, csr,
 };
 
 /// How many nodes can have an id: 63 is the physical id of broadcasts.
@@ -23,6 +23,9 @@ pub enum AllocateError {
     /// No gap is long enough.
     #[error("no free range of {0} bytes")]
     NoSpace(u64),
+    /// Some of the range is claimed already, or belongs to the configuration ROM.
+    #[error("some of the {} bytes from {} is claimed already", .0.length(), .0.start())]
+    Overlap(AddressRange),
     /// The host does not have this range.
     #[error("no range of {} bytes from {} was allocated", .0.length(), .0.start())]
     NotAllocated(AddressRange),
@@ -151,6 +154,26 @@ impl Bus {
         Ok(range)
     }
 
+    /// Claims exactly this range of a host's address space. As on Linux, this may be in the first
+    /// 4 GiB.
+    ///
+    /// # Errors
+    /// [`AllocateError::BadLength`] where it is empty, [`AllocateError::Overlap`].
+    pub fn claim(&mut self, host: NodeIndex, range: AddressRange) -> Result<(), AllocateError> {
+        if range.is_empty() {
+            return Err(AllocateError::BadLength(0));
+        }
+        let rom = AddressRange::new(csr::CONFIG_ROM, csr::CONFIG_ROM_LENGTH);
+        let claims = &mut self.nodes[host.0].claims;
+        if claims.values().any(|claimed| claimed.overlaps(range))
+            || rom.is_ok_and(|rom| rom.overlaps(range))
+        {
+            return Err(AllocateError::Overlap(range));
+        }
+        claims.insert(range.start().get(), range);
+        Ok(())
+    }
+
     /// Gives a range back. Requests that came in for it before are still to be answered.
     ///
     /// # Errors
@@ -167,6 +190,11 @@ impl Bus {
         }
         claims.remove(&start);
         Ok(())
+    }
+
+    /// Changes a node's configuration ROM. The other nodes are not told: a bus reset is to follow.
+    pub fn set_rom(&mut self, node: NodeIndex, rom: Vec<u32>) {
+        self.nodes[node.0].config.rom = rom;
     }
 
     /// Every node that was ever attached, in the order of [`NodeIndex`].

@@ -195,3 +195,34 @@ fn a_range_that_cannot_be_had_is_refused() {
     assert_eq!(bus.allocate(host, 8), Ok(last));
     assert_eq!(bus.allocate(host, 4), Err(AllocateError::NoSpace(4)));
 }
+
+#[test]
+fn a_range_can_be_claimed_where_nothing_else_is() {
+    let (mut bus, a, b) = two_hosts(Timing::Immediate);
+    let registers = range(csr::REGISTER_SPACE, 0x400);
+    bus.claim(b, registers).unwrap();
+    send(&mut bus, a, b, csr::BUSY_TIMEOUT, Operation::ReadQuadlet);
+    assert!(matches!(bus.poll_event(b), Some(Event::Request(_))));
+    for taken in [
+        registers,
+        range(Address::new(csr::CONFIG_ROM.get() + 0x3fc), 8),
+    ] {
+        assert_eq!(bus.claim(b, taken), Err(AllocateError::Overlap(taken)));
+    }
+    let empty = range(Address::new(0x1_0000_0000), 0);
+    assert_eq!(bus.claim(b, empty), Err(AllocateError::BadLength(0)));
+    bus.deallocate(b, registers).unwrap();
+    bus.claim(b, registers).unwrap();
+}
+
+#[test]
+fn a_changed_rom_is_what_the_bus_serves() {
+    let (mut bus, a, b) = two_hosts(Timing::Immediate);
+    bus.set_rom(b, vec![0xdead_beef]);
+    send(&mut bus, a, b, csr::CONFIG_ROM, Operation::ReadQuadlet);
+    assert!(matches!(
+        bus.poll_event(a),
+        Some(Event::Response { data, .. }) if data == [0xde, 0xad, 0xbe, 0xef]
+    ));
+    assert_eq!(bus.config(b).rom, [0xdead_beef]);
+}

@@ -1,17 +1,16 @@
 //! Where the bus is, and the ports to it.
 
 mod emulated;
-mod image;
-pub(crate) mod size;
 mod spec;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fwlab::bridge::{AssemblyError, ImageError};
 use ohci_raw::cdev::{self, CdevPort, DiscoveryError, OpenError};
 use ohci_raw::port::{Node, Port, PortError};
 
-use self::emulated::{EmulatedBus, EmulatedError};
+use self::emulated::EmulatedBus;
 pub(crate) use self::spec::BusSpec;
 use crate::error::{Exit, Failure};
 
@@ -42,9 +41,8 @@ pub(crate) fn open(spec: &BusSpec) -> Result<Vec<Bus>, Failure> {
         BusSpec::Folder(folder) => open_folder(folder),
         BusSpec::Emulated(emulation) => {
             let mut bus = EmulatedBus::new(emulation).map_err(no_emulation)?;
-            let port = bus.host().map_err(no_emulation)?;
-            let others = (1..emulation.hosts).map(|_| bus.host());
-            let others = others.collect::<Result<_, _>>().map_err(no_emulation)?;
+            let port = bus.host();
+            let others = (1..emulation.hosts).map(|_| bus.host()).collect();
             Ok(vec![Bus {
                 folder: None,
                 port,
@@ -112,16 +110,16 @@ impl Bus {
     }
 }
 
-fn no_emulation(error: EmulatedError) -> Failure {
+fn no_emulation(error: AssemblyError) -> Failure {
     let failure = Failure::new(Exit::Error, format!("no emulated bus: {error}"));
     let error = match error {
-        EmulatedError::Image(error) => error,
-        EmulatedError::TooManyBlocks { .. } => {
+        AssemblyError::Image(error) => error,
+        AssemblyError::TooManyBlocks { .. } => {
             return failure.advise("take profile=generic, or larger sectors (sector=4096)");
         }
         _ => return failure,
     };
-    use self::image::ImageError as E;
+    use ImageError as E;
     match error {
         E::Os { error, .. } if error.kind() == io::ErrorKind::NotFound => failure
             .advise("make one with truncate -s 64M FILE, or leave image= out for a disk in memory"),

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use fwlab::size::Readable;
 use ohci_raw::bus::Eui64;
 use serde::Serialize;
 
 use super::hosts::{Hosts, View};
-use crate::bus::size::Readable;
 use crate::cli::{LoginArgs, OnOff};
 use crate::device::Place;
 use crate::error::{Exit, Failure};

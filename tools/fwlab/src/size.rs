@@ -1,3 +1,5 @@
+//! Sizes as people write and read them.
+
 use std::fmt;
 
 /// Binary units, smallest first.
@@ -5,15 +7,20 @@ const UNITS: [char; 4] = ['K', 'M', 'G', 'T'];
 
 /// Text that is no size.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum ParseSizeError {
+pub enum ParseSizeError {
+    /// Something else than digits and a unit.
     #[error("\"{0}\" is no size: write digits and, if you like, K, M, G or T (of 1024)")]
     NotASize(String),
+    /// More than 63 bits.
     #[error("{0} is more than a disk can have: at most 2^63 - 1 bytes")]
     TooLarge(String),
 }
 
 /// A number of bytes: digits, then perhaps one of `K`, `M`, `G`, `T`, which count in 1024.
-pub(crate) fn parse(text: &str) -> Result<u64, ParseSizeError> {
+///
+/// # Errors
+/// [`ParseSizeError`].
+pub fn parse(text: &str) -> Result<u64, ParseSizeError> {
     let upper = text.to_ascii_uppercase();
     let (digits, power) = match upper.char_indices().next_back() {
         Some((at, last)) => match UNITS.iter().position(|unit| *unit == last) {
@@ -34,7 +41,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, ParseSizeError> {
 }
 
 /// A number of bytes for people: `64.0 MiB`.
-pub(crate) struct Readable(pub(crate) u64);
+pub struct Readable(pub u64);
 
 impl fmt::Display for Readable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

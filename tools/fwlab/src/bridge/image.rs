@@ -15,7 +15,7 @@ use sbp2::scsi::{Medium, MediumError, byte_range};
 /// would take the other's writes for its own disk's. The lock is advisory (flock), so programs
 /// that only look may look.
 #[derive(Debug)]
-pub(crate) struct Image {
+pub struct Image {
     path: PathBuf,
     file: Flock<File>,
     block_length: u32,
@@ -28,26 +28,46 @@ pub(crate) struct Image {
 
 /// A file that cannot be the medium of a disk.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ImageError {
+pub enum ImageError {
+    /// The operating system refused.
     #[error("cannot {what} the image {}: {error}", path.display())]
     Os {
+        /// The image.
         path: PathBuf,
+        /// What was tried.
         what: &'static str,
+        /// What came back.
         error: io::Error,
     },
+    /// A folder, a pipe, a character device.
     #[error("the image {} is neither a file nor a block device", path.display())]
-    Kind { path: PathBuf },
+    Kind {
+        /// The image.
+        path: PathBuf,
+    },
+    /// Another emulator has locked it.
     #[error("the image {} is in use by another emulated bus", path.display())]
-    InUse { path: PathBuf },
+    InUse {
+        /// The image.
+        path: PathBuf,
+    },
+    /// It has no bytes.
     #[error("the image {} is empty", path.display())]
-    Empty { path: PathBuf },
+    Empty {
+        /// The image.
+        path: PathBuf,
+    },
+    /// Its last block would be a partial one.
     #[error(
         "the image {} has {size} bytes, which is no multiple of the sector size, {block_length} bytes",
         path.display()
     )]
     PartialBlock {
+        /// The image.
         path: PathBuf,
+        /// Its bytes.
         size: u64,
+        /// Bytes per block.
         block_length: u32,
     },
 }
@@ -61,7 +81,10 @@ impl ImageError {
 
 impl Image {
     /// Opens an image. One that this user may not write to becomes a write-protected disk.
-    pub(crate) fn open(path: &Path, block_length: u32) -> Result<Self, ImageError> {
+    ///
+    /// # Errors
+    /// [`ImageError`]; the file is left as it is.
+    pub fn open(path: &Path, block_length: u32) -> Result<Self, ImageError> {
         let (file, read_only) = open(path)?;
         let kind = file.metadata().map_err(ImageError::os(path, "look at"))?;
         let kind = kind.file_type();

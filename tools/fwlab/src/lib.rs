@@ -1,0 +1,11 @@
+//! A FireWire laboratory in software.
+//!
+//! | to | use |
+//! |---|---|
+//! | have an emulated bridge over an image or over memory | [`bridge`] |
+//! | have a host's configuration ROM | [`host`] |
+
+pub mod bridge;
+pub mod host;
+pub mod options;
+pub mod size;
