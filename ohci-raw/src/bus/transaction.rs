@@ -31,6 +31,29 @@ pub enum LockKind {
     WrapAdd = 6,
 }
 
+impl LockKind {
+    /// The kind with this extended transaction code, or `None` where it is vendor dependent or
+    /// reserved.
+    #[must_use]
+    pub const fn from_code(code: u16) -> Option<Self> {
+        Some(match code {
+            1 => Self::MaskSwap,
+            2 => Self::CompareSwap,
+            3 => Self::FetchAdd,
+            4 => Self::LittleAdd,
+            5 => Self::BoundedAdd,
+            6 => Self::WrapAdd,
+            _ => return None,
+        })
+    }
+
+    /// The extended transaction code.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+}
+
 /// What a request asks for. Data is in bus byte order.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Operation {

@@ -43,6 +43,8 @@ pub mod tcode {
     pub const READ_BLOCK: u32 = 0x5;
     /// Any lock, in the legacy REQUEST event only.
     pub const LOCK: u32 = 0x9;
+    /// What is added to a lock's extended code.
+    pub const LOCK_EXTENDED: u32 = 0x10;
     /// The first lock, mask swap.
     pub const LOCK_MASK_SWAP: u32 = 0x11;
     /// Fetch add: its response is as long as the request.

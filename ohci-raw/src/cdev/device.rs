@@ -327,20 +327,13 @@ impl NodeFile for Device {
 
 /// Locks are 0x10 and their extended transaction code.
 fn lock_tcode(kind: LockKind) -> u32 {
-    0x10 + u32::from(kind as u16)
+    tcode::LOCK_EXTENDED + u32::from(kind.code())
 }
 
 /// The lock with this transaction code, or `None` where it is vendor dependent or no lock.
 pub(super) fn lock_kind(tcode: u32) -> Option<LockKind> {
-    Some(match tcode {
-        0x11 => LockKind::MaskSwap,
-        0x12 => LockKind::CompareSwap,
-        0x13 => LockKind::FetchAdd,
-        0x14 => LockKind::LittleAdd,
-        0x15 => LockKind::BoundedAdd,
-        0x16 => LockKind::WrapAdd,
-        _ => return None,
-    })
+    let code = tcode.checked_sub(tcode::LOCK_EXTENDED)?;
+    u16::try_from(code).ok().and_then(LockKind::from_code)
 }
 
 #[cfg(test)]

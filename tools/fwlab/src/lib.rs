@@ -7,5 +7,6 @@
 
 pub mod bridge;
 pub mod host;
+pub mod kernel;
 pub mod options;
 pub mod size;
