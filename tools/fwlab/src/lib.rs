@@ -8,5 +8,8 @@
 pub mod bridge;
 pub mod host;
 pub mod kernel;
+pub mod lab;
+#[cfg(feature = "fuse")]
+pub mod mount;
 pub mod options;
 pub mod size;

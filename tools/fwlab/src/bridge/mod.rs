@@ -55,7 +55,7 @@ pub fn assemble(spec: &BridgeSpec) -> Result<(NodeConfig, Bridge), AssemblyError
         profile.speed = speed;
     }
     if let Some(guid) = spec.guid {
-        profile.eui64 = guid;
+        profile = profile.with_eui64(guid);
     }
     let medium = medium(spec)?;
     let blocks = medium.blocks();

@@ -79,7 +79,9 @@ impl Devices {
 
     /// The numbers in the files' names.
     pub(super) fn numbers(&self) -> Vec<u32> {
-        self.devices.values().map(|device| device.number).collect()
+        let mut numbers: Vec<_> = self.devices.values().map(|device| device.number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Takes in who is on the bus now. Gives the nodes whose clients are told at once.

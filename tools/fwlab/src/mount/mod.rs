@@ -1,0 +1,174 @@
+//! A [`Lab`] as files: a FUSE file system whose files answer the firewire-cdev ioctls.
+//!
+//! ```text
+//! DIR/ctl          one line of JSON in, one out: see [`command`](crate::lab::command)
+//! DIR/host0/fw0    the first host's own controller
+//! DIR/host0/fw1…   the other nodes as the first host sees them
+//! DIR/host1/fw0…   the same for the second host
+//! ```
+//!
+//! A program that opens `DIR/host0/fw1` finds what it would find behind `/dev/fw1` of a real
+//! host. What FUSE adds to the way there:
+//!
+//! - The files are regular ones. Reads and writes go past the page cache, and no offsets count.
+//! - The kernel copies an ioctl's argument by the size in the command. What that points to is
+//!   read and written in the memory of the caller ([`memory`]), which needs the right to trace it:
+//!   programs of the same user, where Yama is not in the way.
+//! - A read that waits is parked until there is an event, or until its thread has a signal to
+//!   handle ([`signals`]): the FUSE library does not hand on interruptions.
+//!
+//! Only the user who mounts it can enter the folder.
+
+mod attributes;
+mod files;
+mod memory;
+mod signals;
+mod state;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use fuser::{BackgroundSession, Config, MountOption};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+
+use self::files::Files;
+use self::state::World;
+use crate::lab::Lab;
+
+/// A bus that is mounted.
+#[derive(Debug)]
+pub struct Mount {
+    folder: PathBuf,
+    world: Arc<World>,
+    session: BackgroundSession,
+    clock: JoinHandle<()>,
+}
+
+/// Why a bus cannot be mounted, or not be taken away.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// The folder is no folder, or cannot be looked at.
+    #[error("{}: {error}", folder.display())]
+    Folder {
+        /// Which one.
+        folder: PathBuf,
+        /// What came back.
+        error: io::Error,
+    },
+    /// A bus was mounted there whose process has died.
+    #[error("{} is what a dead fwlab has left behind", folder.display())]
+    Stale {
+        /// Which one.
+        folder: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {what} {}: {error}", folder.display())]
+    Os {
+        /// What was tried.
+        what: &'static str,
+        /// On which folder.
+        folder: PathBuf,
+        /// What came back.
+        error: io::Error,
+    },
+}
+
+impl Mount {
+    /// Mounts a bus on an existing folder; its clock starts.
+    ///
+    /// # Errors
+    /// [`MountError`].
+    pub fn new(folder: &Path, lab: Lab) -> Result<Self, MountError> {
+        let canonical = folder.canonicalize().map_err(|error| {
+            let folder = folder.to_owned();
+            match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ENOTCONN) => MountError::Stale { folder },
+                _ => MountError::Folder { folder, error },
+            }
+        })?;
+        let folder = canonical;
+        let failed = |what| {
+            let folder = folder.clone();
+            move |error| MountError::Os {
+                what,
+                folder,
+                error,
+            }
+        };
+        let mut config = Config::default();
+        config.mount_options = vec![
+            MountOption::FSName("fwlab".to_owned()),
+            MountOption::Subtype("fwlab".to_owned()),
+            MountOption::NoSuid,
+            MountOption::NoExec,
+        ];
+        let world = Arc::new(World::new(lab));
+        let files = Files::new(Arc::clone(&world));
+        let session = fuser::Session::new(files, &folder, &config).map_err(failed("mount on"))?;
+        let session = session.spawn().map_err(failed("serve"))?;
+        world.set_notifier(session.notifier());
+        let clock = {
+            let world = Arc::clone(&world);
+            std::thread::Builder::new()
+                .name("clock".to_owned())
+                .spawn(move || world.keep_time())
+                .map_err(failed("keep the time of"))?
+        };
+        Ok(Self {
+            folder,
+            world,
+            session,
+            clock,
+        })
+    }
+
+    /// Whether somebody has unmounted it from outside.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.session.guard.is_finished()
+    }
+
+    /// Takes the bus away. Programs that have its files open find their nodes gone as soon as
+    /// this process has ended; the folder is free at once.
+    ///
+    /// # Errors
+    /// [`MountError::Os`].
+    pub fn detach(self) -> Result<(), MountError> {
+        self.world.stop();
+        // It never panics, and if it did there would be nothing to do about it.
+        let _ = self.clock.join();
+        if self.session.guard.is_finished() {
+            return Ok(());
+        }
+        let result = match umount2(&self.folder, MntFlags::MNT_DETACH) {
+            Err(Errno::EPERM) => ask_fusermount(&self.folder),
+            Err(errno) => Err(errno.into()),
+            Ok(()) => Ok(()),
+        };
+        // Open files keep the connection: it ends with the process, and to wait for them here
+        // would be to wait for strangers.
+        std::mem::forget(self.session);
+        result.map_err(|error| MountError::Os {
+            what: "unmount",
+            folder: self.folder,
+            error,
+        })
+    }
+}
+
+/// Who mounted without being root needs help to unmount.
+fn ask_fusermount(folder: &Path) -> io::Result<()> {
+    let status = Command::new("fusermount3")
+        .args(["-u", "-z", "-q", "--"])
+        .arg(folder)
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("fusermount3: {status}")))
+    }
+}
