@@ -29,6 +29,8 @@ mod files;
 pub mod history;
 #[path = "support/judge.rs"]
 mod judge;
+#[path = "support/lab.rs"]
+mod lab;
 #[path = "support/run.rs"]
 mod run;
 #[path = "support/workers.rs"]
@@ -38,9 +40,10 @@ pub mod world;
 
 pub use attach::{Attached, attach};
 pub use cached_medium::CachedMedium;
-pub use daemon::{Daemon, Ended, fwshare};
+pub use daemon::{Daemon, Ended, fwlab, fwshare};
 pub use data::{Random, pattern, seeds};
 pub use files::{ext4_image, fill, same_files};
-pub use judge::{Judge, judge, needs_root, skipped};
+pub use judge::{Judge, judge, needs_root, python_with, skipped};
+pub use lab::Lab;
 pub use run::{Said, TIME_LIMIT, run};
 pub use workers::{Tally, Workers};

@@ -10,7 +10,8 @@ use crate::judge::{Judge, judge, needs_root, skipped};
 use crate::run::TIME_LIMIT;
 
 /// An NBD export as a block device of this host, by nbdfuse and a loop device, and mounted
-/// perhaps. Needs no nbd driver in the kernel. Gone when dropped.
+/// perhaps. Needs no nbd driver in the kernel, and keeps nothing in a cache below the device:
+/// what another host has written is there. Gone when dropped.
 #[derive(Debug)]
 pub struct Attached {
     folder: TempDir,
@@ -75,9 +76,12 @@ pub fn attach(uri: &str) -> Option<Attached> {
         thread::sleep(Duration::from_millis(10));
     }
     let file = attached.file();
-    let said = attached
-        .losetup
-        .run(["--find".as_ref(), "--show".as_ref(), file.as_os_str()]);
+    let said = attached.losetup.run(
+        ["--find", "--show", "--direct-io=on"]
+            .iter()
+            .map(AsRef::as_ref)
+            .chain([file.as_os_str()]),
+    );
     attached.device = Some(said.stdout.trim().to_owned());
     Some(attached)
 }

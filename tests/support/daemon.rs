@@ -19,25 +19,38 @@ use crate::run::TIME_LIMIT;
 #[must_use]
 pub fn fwshare() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    let binary = BINARY.get_or_init(|| {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .args(["build", "--quiet", "--package", "fwshare"])
-            .args(["--message-format", "json-render-diagnostics"])
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("cargo to run");
-        assert!(built.status.success(), "fwshare cannot be built");
-        String::from_utf8_lossy(&built.stdout)
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
-            .expect("cargo to name the executable")
-    });
-    Command::new(binary)
+    Command::new(BINARY.get_or_init(|| built("fwshare")))
 }
 
-/// A `fwshare login` that has its disk ready. Killed when dropped.
+/// The `fwlab` command of this tree, likewise.
+///
+/// # Panics
+///
+/// If it cannot be built.
+#[must_use]
+pub fn fwlab() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    Command::new(BINARY.get_or_init(|| built("fwlab")))
+}
+
+fn built(package: &str) -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--package", package])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo to run");
+    assert!(built.status.success(), "{package} cannot be built");
+    String::from_utf8_lossy(&built.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)))
+        .expect("cargo to name the executable")
+}
+
+/// A `fwshare login` that has its disk ready, or another program that says in a line of JSON
+/// that it is ready. Killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
@@ -61,14 +74,21 @@ impl Daemon {
     ///
     /// If it ends instead; with what it said.
     pub fn login<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
-        let mut child = fwshare()
-            .args(["login", "--json"])
-            .args(arguments)
+        Self::start(fwshare().args(["login", "--json"]).args(arguments))
+    }
+
+    /// Runs a program until it has printed a line of JSON.
+    ///
+    /// # Panics
+    ///
+    /// If it ends instead; with what it said.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("fwshare to run");
+            .expect("a program that runs");
         let mut pipe = child.stderr.take().expect("a pipe");
         let stderr = thread::spawn(move || {
             let mut said = String::new();
@@ -132,13 +152,18 @@ impl Daemon {
         assert!(sent.is_ok_and(|status| status.success()), "kill {id}");
     }
 
-    fn wait(&mut self) -> Ended {
+    /// Waits for its end, which something else brings about.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end in time.
+    pub fn wait(&mut self) -> Ended {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child to wait for") {
                 break status;
             }
-            assert!(start.elapsed() < TIME_LIMIT, "fwshare does not end");
+            assert!(start.elapsed() < TIME_LIMIT, "it does not end");
             thread::sleep(Duration::from_millis(10));
         };
         let said = self.stderr.take().map(JoinHandle::join);

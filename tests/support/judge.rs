@@ -24,11 +24,16 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nbdkit", "nbdkit"),
     ("nbdsh", "python3-libnbd"),
     ("qemu-img", "qemu-utils"),
+    ("python3", "python3"),
     ("qemu-io", "qemu-utils"),
+    ("sanlock", "sanlock"),
+    ("sbd", "sbd"),
     ("sg_decode_sense", "sg3-utils"),
     ("sg_inq", "sg3-utils"),
     ("sg_vpd", "sg3-utils"),
+    ("testlibraw", "libraw1394-tools"),
     ("umount", "mount"),
+    ("unshare", "util-linux"),
 ];
 
 /// Where Debian puts programs, even if the user's `PATH` leaves some of it out. These come
@@ -61,6 +66,25 @@ pub fn judge(program: &str) -> Option<Judge> {
         "{program} is missing: apt-get install {package}"
     );
     skipped(&format!("needs {program} (Debian package {package})"));
+    None
+}
+
+/// Finds Python with a module of it, as [`judge`] finds a program.
+///
+/// # Panics
+///
+/// In CI if one of the two is missing.
+#[must_use]
+pub fn python_with(module: &str, package: &str) -> Option<Judge> {
+    let python = judge("python3")?;
+    if python.try_run(["-c", module]).success() {
+        return Some(python);
+    }
+    assert!(
+        env::var_os("CI").is_none(),
+        "\"{module}\" fails: apt-get install {package}"
+    );
+    skipped(&format!("needs {package} (a Debian package)"));
     None
 }
 

@@ -6,11 +6,11 @@
 //! a program's memory are reached through a [`Caller`].
 //!
 //! # What is modelled
-//! - Node files: their numbers, how they come, go, and outlive a short absence ([`devices`]).
-//! - ABI versions 0 to 6: each client gets the events of the version that it asks for ([`event`]).
-//! - Address ranges: placement, exclusiveness, the core's own ([`addresses`]).
+//! - Node files: their numbers, how they come, go, and outlive a short absence (`devices`).
+//! - ABI versions 0 to 6: each client gets the events of the version that it asks for (`event`).
+//! - Address ranges: placement, exclusiveness, the core's own (`addresses`).
 //! - Every rule of answers: their length is checked, and a wrong one costs the request.
-//! - Bus resets of programs, two seconds apart; descriptors; the registers ([`registers`]).
+//! - Bus resets of programs, two seconds apart; descriptors; the registers (`registers`).
 //!
 //! # What is not
 //! Isochronous traffic: contexts cannot be had and resources are sought in vain, as on a

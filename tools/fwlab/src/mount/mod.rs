@@ -12,10 +12,10 @@
 //!
 //! - The files are regular ones. Reads and writes go past the page cache, and no offsets count.
 //! - The kernel copies an ioctl's argument by the size in the command. What that points to is
-//!   read and written in the memory of the caller ([`memory`]), which needs the right to trace it:
+//!   read and written in the memory of the caller (`memory`), which needs the right to trace it:
 //!   programs of the same user, where Yama is not in the way.
 //! - A read that waits is parked until there is an event, or until its thread has a signal to
-//!   handle ([`signals`]): the FUSE library does not hand on interruptions.
+//!   handle (`signals`): the FUSE library does not hand on interruptions.
 //!
 //! Only the user who mounts it can enter the folder.
 
@@ -83,20 +83,19 @@ impl Mount {
     /// # Errors
     /// [`MountError`].
     pub fn new(folder: &Path, lab: Lab) -> Result<Self, MountError> {
-        let canonical = folder.canonicalize().map_err(|error| {
-            let folder = folder.to_owned();
-            match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ENOTCONN) => MountError::Stale { folder },
-                _ => MountError::Folder { folder, error },
-            }
+        let folder = folder.canonicalize().map_err(|error| MountError::Folder {
+            folder: folder.to_owned(),
+            error,
         })?;
-        let folder = canonical;
         let failed = |what| {
             let folder = folder.clone();
-            move |error| MountError::Os {
-                what,
-                folder,
-                error,
+            move |error: io::Error| match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ENOTCONN) => MountError::Stale { folder },
+                _ => MountError::Os {
+                    what,
+                    folder,
+                    error,
+                },
             }
         };
         let mut config = Config::default();

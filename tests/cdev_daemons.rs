@@ -1,0 +1,381 @@
+//! Two hosts, each with a process of its own, share a disk over the real ioctl path.
+
+// All of this is test code: a wrong step ends the test.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fwshare_tests::{Attached, Daemon, Judge, Lab, attach, judge, pattern, run};
+
+const BRIDGE: &str = "profile=oxfw911,size=64M";
+const MIB: u64 = 1 << 20;
+
+/// Longer than any recovery is allowed to take: the bridge keeps a login for 3 s after a reset.
+const SOON: Duration = Duration::from_secs(10);
+
+fn stop_well(daemon: Daemon) {
+    let ended = daemon.stop("INT");
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+/// fio on a part of an export: it writes, and verifies what it has written.
+fn fio(fio: &Judge, uri: &str, options: &[&str]) -> Command {
+    let mut command = fio.command();
+    command
+        .args([
+            "--name=job",
+            "--ioengine=nbd",
+            "--rw=randrw",
+            "--bs=4k",
+            "--iodepth=4",
+        ])
+        .args([
+            "--verify=crc32c",
+            "--verify_fatal=1",
+            "--output-format=terse",
+        ])
+        .arg(format!("--uri={uri}"))
+        .args(options);
+    command
+}
+
+fn started(command: &mut Command) -> Child {
+    let piped = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    piped.spawn().unwrap()
+}
+
+fn ended_well(child: Child) {
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complaint}");
+}
+
+#[test]
+fn leases_and_messages_of_one_host_are_read_by_the_other() {
+    let (Some(sanlock), Some(sbd)) = (judge("sanlock"), judge("sbd")) else {
+        return;
+    };
+    let Some(lab) = Lab::start(2, &[BRIDGE]) else {
+        return;
+    };
+    let daemons = [lab.login(0), lab.login(1)];
+    let attached: Vec<Attached> = daemons
+        .iter()
+        .filter_map(|one| attach(&one.uri(0)))
+        .collect();
+    let [a, b] = &attached[..] else {
+        return;
+    };
+    let (a, b) = (a.device(), b.device());
+
+    let space = |device: &str| format!("LS:1:{device}:0");
+    sanlock.run(["direct", "init", "-s", &space(a)]);
+    sanlock.run(["direct", "acquire_id", "-s", &space(a)]);
+    let lease = format!("LS:RES:{a}:{MIB}");
+    sanlock.run(["direct", "init", "-r", &lease]);
+    let seen = sanlock.run(["direct", "dump", &format!("{b}:0:2M")]);
+    let held = |line: &str| line.starts_with("00000000") && line.contains("0001 0001");
+    assert!(seen.stdout.lines().any(held), "host 1 holds its id: {seen}");
+    assert!(seen.stdout.contains("RES"), "{seen}");
+    let seen = sanlock.run(["direct", "read_leader", "-r", &format!("LS:RES:{b}:{MIB}")]);
+    assert!(seen.stdout.contains("resource_name RES"), "{seen}");
+
+    // Without real-time priority, which containers do not give.
+    let sbd = |device: &str, command: &[&str]| {
+        sbd.run(
+            ["-R", "-d", device, "-1", "5", "-4", "10"]
+                .iter()
+                .chain(command),
+        )
+    };
+    sbd(a, &["create"]);
+    assert!(
+        sbd(b, &["dump"])
+            .stdout
+            .contains("Number of slots    : 255")
+    );
+    sbd(a, &["allocate", "alpha"]);
+    sbd(b, &["allocate", "beta"]);
+    sbd(a, &["message", "beta", "test"]);
+    let seen = sbd(b, &["list"]);
+    let told = |line: &str| line.contains("beta") && line.contains("test");
+    assert!(seen.stdout.lines().any(told), "{seen}");
+    assert!(seen.stdout.contains("alpha"), "{seen}");
+
+    for attached in attached {
+        attached.detach();
+    }
+    daemons.into_iter().for_each(stop_well);
+}
+
+#[test]
+fn both_hosts_write_through_two_hundred_bus_resets_and_lose_nothing() {
+    let Some(judge) = judge("fio") else {
+        return;
+    };
+    let Some(lab) = Lab::start(2, &[BRIDGE]) else {
+        return;
+    };
+    let daemons = [lab.login(0), lab.login(1)];
+    let mut resets = lab.meddler(&["reset", "--count", "200", "--interval", "60"]);
+    let mut resets = resets.spawn().unwrap();
+    // The resets are to hit the work, so there is work as long as there are resets.
+    let mut rounds = 0;
+    while resets.try_wait().unwrap().is_none() {
+        let halves: Vec<Child> = daemons
+            .iter()
+            .zip(["0", "32M"])
+            .map(|(daemon, start)| {
+                let start = format!("--offset={start}");
+                let seed = format!("--randseed={}", 77 + rounds);
+                let options = ["--size=8M", &start, &seed];
+                started(&mut fio(&judge, &daemon.uri(0), &options))
+            })
+            .collect();
+        halves.into_iter().for_each(ended_well);
+        rounds += 1;
+    }
+    assert!(resets.wait().unwrap().success());
+    assert!(lab.show()["bus"]["resets"].as_u64().unwrap() >= 200);
+    assert!(rounds > 1, "work and resets at the same time");
+    assert_eq!(
+        lab.bridge_counter("bridge0", "logins"),
+        2,
+        "every reset was survived"
+    );
+    daemons.into_iter().for_each(stop_well);
+}
+
+/// The bridge of this profile refuses a second login of the same initiator.
+#[test]
+fn a_host_whose_daemon_was_killed_is_back_at_once_and_the_other_host_goes_on() {
+    let Some(judge) = judge("fio") else {
+        return;
+    };
+    let Some(lab) = Lab::start(2, &[BRIDGE]) else {
+        return;
+    };
+    let [first, other] = [lab.login(0), lab.login(1)];
+    let work = fio(
+        &judge,
+        &other.uri(0),
+        &["--size=4M", "--offset=32M", "--loops=4"],
+    )
+    .spawn();
+    let ended = first.stop("KILL");
+    assert!(!ended.status.success());
+    let start = Instant::now();
+    let again = lab.login(0);
+    let took = start.elapsed();
+    assert!(took < SOON, "{took:?}");
+    assert_eq!(
+        again.shown()["hosts"][0]["logins"]["active"]
+            .as_u64()
+            .unwrap_or(2),
+        2
+    );
+    let mut check = fio(&judge, &again.uri(0), &["--size=4M"]);
+    ended_well(started(&mut check));
+    assert!(work.unwrap().wait().unwrap().success());
+
+    // In the other order, too.
+    stop_well(again);
+    assert!(!other.stop("KILL").status.success());
+    let [other, first] = [lab.login(1), lab.login(0)];
+    [first, other].into_iter().for_each(stop_well);
+}
+
+#[test]
+fn a_disk_that_is_unplugged_in_the_middle_of_a_write_and_plugged_in_again_is_written() {
+    let Some(judge) = judge("fio") else {
+        return;
+    };
+    let Some(lab) = Lab::start(2, &[BRIDGE]) else {
+        return;
+    };
+    let daemon = lab.login(0);
+    let work = started(&mut fio(&judge, &daemon.uri(0), &["--size=8M"]));
+    while lab.bridge_counter("bridge0", "commands") < 100 {
+        std::thread::yield_now();
+    }
+    lab.ctl(&["unplug", "bridge0"]);
+    // Until its file is gone, so that it comes back as a new node.
+    let disk = lab.host(0).join("fw1");
+    let start = Instant::now();
+    while disk.exists() {
+        assert!(start.elapsed() < SOON, "the file stays");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    lab.ctl(&["renumber", "host1"]);
+    lab.ctl(&["replug", "bridge0"]);
+    ended_well(work);
+    stop_well(daemon);
+}
+
+#[test]
+fn a_disk_that_stays_away_ends_in_an_error_within_the_stated_time() {
+    let Some(judge) = judge("fio") else {
+        return;
+    };
+    let Some(lab) = Lab::start(1, &[BRIDGE]) else {
+        return;
+    };
+    let mut arguments = lab.login_arguments(0);
+    arguments.extend(["--replacement-timeout", "3"].map(str::to_owned));
+    let daemon = Daemon::login(arguments);
+    let work = started(&mut fio(&judge, &daemon.uri(0), &["--size=8M"]));
+    while lab.bridge_counter("bridge0", "commands") < 100 {
+        std::thread::yield_now();
+    }
+    lab.ctl(&["unplug", "bridge0"]);
+    let start = Instant::now();
+    let output = work.wait_with_output().unwrap();
+    let took = start.elapsed();
+    assert!(!output.status.success(), "fio is told");
+    assert!(took < SOON, "{took:?}");
+    // The daemon goes on looking for it.
+    lab.ctl(&["replug", "bridge0"]);
+    let start = Instant::now();
+    while lab.bridge_counter("bridge0", "logins") < 2 {
+        assert!(start.elapsed() < SOON, "no new login");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=1M"])));
+    // What was written before is not known to be on the disk, and that is not passed over.
+    let ended = daemon.stop("INT");
+    assert_eq!(ended.status.code(), Some(8), "{ended:?}");
+    assert!(ended.stderr.contains("check the file system"), "{ended:?}");
+}
+
+/// Power comes back, and the bridge has forgotten who was logged in.
+#[test]
+fn a_bridge_whose_power_fails_for_a_moment_is_used_further() {
+    let Some(judge) = judge("fio") else {
+        return;
+    };
+    let Some(lab) = Lab::start(2, &[BRIDGE]) else {
+        return;
+    };
+    let daemons = [lab.login(0), lab.login(1)];
+    lab.ctl(&["power-cycle", "bridge0"]);
+    for daemon in &daemons {
+        ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=1M"])));
+    }
+    assert_eq!(lab.bridge_counter("bridge0", "logins"), 4);
+    daemons.into_iter().for_each(stop_well);
+}
+
+#[test]
+fn lost_late_and_doubled_packets_change_nothing() {
+    let Some(judge) = judge("fio") else {
+        return;
+    };
+    let Some(lab) = Lab::start(1, &[BRIDGE]) else {
+        return;
+    };
+    let daemon = lab.login(0);
+    for meddling in [
+        &[
+            "packets",
+            "drop",
+            "--count",
+            "1",
+            "--from",
+            "host0",
+            "--kind",
+            "write-block",
+        ][..],
+        &[
+            "packets",
+            "drop",
+            "--count",
+            "1",
+            "--from",
+            "bridge0",
+            "--kind",
+            "read-block",
+        ],
+        &[
+            "packets", "delay", "--by", "30", "--count", "5", "--from", "bridge0",
+        ],
+        &["packets", "duplicate", "--count", "20", "--from", "bridge0"],
+        &["packets", "lose-ack", "--count", "1", "--to", "bridge0"],
+    ] {
+        lab.ctl(meddling);
+        ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=256K"])));
+    }
+    let shown = lab.show();
+    assert!(shown["bus"]["faults"].as_u64().unwrap() >= 28, "{shown}");
+    assert_eq!(shown["rules"], 0, "{shown}");
+    stop_well(daemon);
+}
+
+/// The command to which it belonged has no status then, and is asked for anew.
+#[test]
+fn a_garbled_status_block_ends_no_command_that_it_does_not_belong_to() {
+    let Some(judge) = judge("fio") else {
+        return;
+    };
+    let Some(lab) = Lab::start(1, &[BRIDGE]) else {
+        return;
+    };
+    let daemon = lab.login(0);
+    lab.ctl(&["corrupt-status", "bridge0", "--count", "1"]);
+    ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=256K"])));
+    stop_well(daemon);
+}
+
+/// What was acknowledged is in the image, whoever is killed.
+#[test]
+fn the_end_of_the_bus_is_the_end_of_the_daemons_and_no_write_is_lost() {
+    let Some(nbdcopy) = judge("nbdcopy") else {
+        return;
+    };
+    for signal in ["TERM", "KILL"] {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("disk.img");
+        fs::write(&image, vec![0; 4 * MIB as usize]).unwrap();
+        let bridge = format!("image={}", image.display());
+        let Some(mut lab) = Lab::start(2, &[&bridge]) else {
+            return;
+        };
+        let mut daemons = [lab.login(0), lab.login(1)];
+        let data = folder.path().join("data");
+        fs::write(&data, pattern(4 * MIB as usize, 5)).unwrap();
+        nbdcopy.run([
+            "--flush".as_ref(),
+            data.as_os_str(),
+            daemons[0].uri(0).as_ref(),
+        ]);
+        let ended = lab.stop(signal);
+        assert_eq!(ended.status.success(), signal == "TERM", "{ended:?}");
+        for daemon in &mut daemons {
+            let ended = daemon.wait();
+            assert_eq!(ended.status.code(), Some(7), "{ended:?}");
+            assert!(ended.stderr.contains("is gone"), "{ended:?}");
+        }
+        assert!(
+            fs::read(&image).unwrap() == fs::read(&data).unwrap(),
+            "{signal}"
+        );
+        if signal == "TERM" {
+            assert!(!lab.bus().exists(), "it has taken the folder away again");
+            continue;
+        }
+        // A second bus there says what is in the way.
+        let mut command = fwshare_tests::fwlab();
+        let said = run(command.arg("bus").arg(lab.bus()), &[]);
+        assert!(
+            !said.success() && said.stderr.contains("fusermount3 -u"),
+            "{said}"
+        );
+        let unmounted = Command::new("umount").arg(lab.bus()).status().unwrap();
+        assert!(unmounted.success());
+    }
+}

@@ -1,0 +1,140 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::daemon::{Daemon, Ended, fwlab};
+use crate::judge::skipped;
+use crate::run::{Said, run};
+
+/// A `fwlab bus`: hosts and bridges as files, and a folder for what a test needs beside them.
+/// Gone when dropped.
+#[derive(Debug)]
+pub struct Lab {
+    folder: TempDir,
+    bus: Option<Daemon>,
+}
+
+impl Lab {
+    /// A bus in a folder of its own, with these bridges. `None` means: skip the test, the user
+    /// has been told.
+    ///
+    /// # Panics
+    ///
+    /// If there is FUSE and the bus does not come up.
+    #[must_use]
+    pub fn start(hosts: usize, bridges: &[&str]) -> Option<Self> {
+        if !Path::new("/dev/fuse").exists() {
+            skipped("needs /dev/fuse (the kernel's FUSE driver)");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut lab = Self { folder, bus: None };
+        let mut command = fwlab();
+        command.arg("bus").arg(lab.bus()).arg("--json");
+        command.args(["--hosts", &hosts.to_string()]);
+        for bridge in bridges {
+            command.args(["--bridge", bridge]);
+        }
+        lab.bus = Some(Daemon::start(&mut command));
+        Some(lab)
+    }
+
+    /// Where the bus is.
+    #[must_use]
+    pub fn bus(&self) -> PathBuf {
+        self.path("bus")
+    }
+
+    /// Where a host's nodes are.
+    #[must_use]
+    pub fn host(&self, host: usize) -> PathBuf {
+        self.bus().join(format!("host{host}"))
+    }
+
+    /// A place beside the bus.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Logs a host in, with an export of its own.
+    #[must_use]
+    pub fn login(&self, host: usize) -> Daemon {
+        Daemon::login(self.login_arguments(host))
+    }
+
+    /// What `fwshare login` is to be told for that.
+    #[must_use]
+    pub fn login_arguments(&self, host: usize) -> Vec<String> {
+        let bus = self.host(host).display().to_string();
+        let socket = self.path(&format!("host{host}.sock"));
+        let export = format!("nbd:unix:{}", socket.display());
+        ["--shared", "--bus", &bus, "--export", &export]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    /// `fwlab ctl` with these arguments, to be run.
+    #[must_use]
+    pub fn meddler(&self, arguments: &[&str]) -> Command {
+        let mut command = fwlab();
+        command.arg("ctl").arg(self.bus()).args(arguments);
+        command
+    }
+
+    /// Meddles with the bus.
+    ///
+    /// # Panics
+    ///
+    /// If that is refused.
+    pub fn ctl(&self, arguments: &[&str]) -> Said {
+        let said = run(&mut self.meddler(arguments), &[]);
+        assert!(said.success(), "{said}");
+        said
+    }
+
+    /// Who is on the bus and what has happened.
+    ///
+    /// # Panics
+    ///
+    /// If it does not tell.
+    #[must_use]
+    pub fn show(&self) -> Value {
+        let said = self.ctl(&["show", "--json"]);
+        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+    }
+
+    /// What a bridge has counted.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such bridge, or no such counter.
+    #[must_use]
+    pub fn bridge_counter(&self, bridge: &str, counter: &str) -> u64 {
+        let shown = self.show();
+        let nodes = shown["nodes"].as_array().expect("nodes");
+        let node = nodes.iter().find(|node| node["name"] == bridge);
+        let counters = &node.expect("the bridge")["bridge"];
+        counters[counter].as_u64().expect("a counter")
+    }
+
+    /// Sends the bus's process a signal, by name, and waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended before.
+    pub fn stop(&mut self, signal: &str) -> Ended {
+        self.bus.take().expect("a bus").stop(signal)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(bus) = self.bus.take() {
+            // Unmounts, which a kill would not do.
+            let _ = bus.stop("TERM");
+        }
+    }
+}
