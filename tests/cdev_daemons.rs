@@ -162,12 +162,8 @@ fn a_host_whose_daemon_was_killed_is_back_at_once_and_the_other_host_goes_on() {
         return;
     };
     let [first, other] = [lab.login(0), lab.login(1)];
-    let work = fio(
-        &judge,
-        &other.uri(0),
-        &["--size=4M", "--offset=32M", "--loops=4"],
-    )
-    .spawn();
+    let options = ["--size=4M", "--offset=32M", "--loops=4"];
+    let work = started(&mut fio(&judge, &other.uri(0), &options));
     let ended = first.stop("KILL");
     assert!(!ended.status.success());
     let start = Instant::now();
@@ -182,7 +178,7 @@ fn a_host_whose_daemon_was_killed_is_back_at_once_and_the_other_host_goes_on() {
     );
     let mut check = fio(&judge, &again.uri(0), &["--size=4M"]);
     ended_well(started(&mut check));
-    assert!(work.unwrap().wait().unwrap().success());
+    ended_well(work);
 
     // In the other order, too.
     stop_well(again);

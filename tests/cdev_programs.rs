@@ -49,7 +49,7 @@ fn testlibraw_lists_the_bus_and_completes_its_transactions() {
             touch "/mnt/${node##*/}"
             mount --bind "$node" "/mnt/${node##*/}"
         done
-        mount --bind /mnt /dev
+        mount --rbind /mnt /dev
         exec testlibraw
     "#;
     let mut command = unshare.command();

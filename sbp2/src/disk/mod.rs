@@ -269,6 +269,7 @@ impl Disk {
         use initiator::Notice as From;
         match notice {
             From::LoggedIn(login) => self.bring_up(login, login.again, now),
+            From::Refused(refusal) => self.notices.push_back(Notice::Refused(refusal)),
             From::Reconnected => self.notices.push_back(Notice::Reconnected),
             From::LoginLost(error) => self.login_lost(error),
             From::LoginRetry(error) => self.notices.push_back(Notice::LoginRetry(error)),

@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use crate::initiator::{CommandError, Login, Logins, ManagementError};
+use crate::initiator::{CommandError, Login, Logins, ManagementError, Refusal};
 use crate::scsi::{BringUpError, Completion, DiskInfo};
 
 /// Names a request, until it has ended.
@@ -155,6 +155,8 @@ pub enum Notice {
         /// What the disk says of itself.
         info: DiskInfo,
     },
+    /// A request of the target, or of somebody in its place, was refused, the first of its kind.
+    Refused(Refusal),
     /// A bus reset was survived.
     Reconnected,
     /// The login was lost. Requests wait for a new one.

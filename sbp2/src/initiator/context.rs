@@ -3,6 +3,7 @@ use alloc::collections::VecDeque;
 use ohci_raw::bus::{Action, Address, Generation, NodeId, Operation, Token, Transaction};
 
 use super::memory::Layout;
+use super::refusals::Refusal;
 use super::{Config, Counters, Notice};
 use crate::wire::Pointer;
 
@@ -59,6 +60,13 @@ impl Context {
             operation,
         }));
         Some(token)
+    }
+
+    /// Counts a refusal, and tells of the first of its kind.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        if self.counters.refusals.count(refusal) {
+            self.notices.push_back(Notice::Refused(refusal));
+        }
     }
 
     /// A pointer into this host's memory, with its node id of the current generation.

@@ -1,3 +1,5 @@
+use super::refusals::Refusals;
+
 /// What has happened so far. Each counter only grows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
@@ -13,10 +15,10 @@ pub struct Counters {
     pub reissued: u64,
     /// Commands without status in time.
     pub timeouts: u64,
-    /// Requests of the target, or of somebody else, that were refused: not from our target, not
-    /// of this generation, outside the buffer of a command under way, or in the wrong direction.
-    pub refused_requests: u64,
-    /// Status blocks for no ORB that is under way.
+    /// Requests of the target, or of somebody else, that were refused, and status blocks that
+    /// were not heeded.
+    pub refusals: Refusals,
+    /// Status blocks for ORBs that are not under way any more.
     pub stale_status: u64,
     /// Status blocks that no ORB had asked for.
     pub unsolicited_status: u64,

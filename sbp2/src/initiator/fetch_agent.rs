@@ -20,6 +20,7 @@ use super::command::{Command, CommandError, CommandTag};
 use super::context::Context;
 use super::memory::{COMMAND_SLOTS, Place};
 use super::notice::{ManagementError, Notice};
+use super::refusals::Refusal;
 use super::task::{self, MAX_ATTEMPTS, Task, Waiting};
 use crate::wire::{
     AgentRegister, CommandOrb, Function, Pointer, Resp, Sbp2Status, StatusBlock, StatusSource,
@@ -451,7 +452,13 @@ impl FetchAgent {
         let slot = match context.layout.locate(block.orb) {
             Some(Place::Orb { slot, offset: 0 }) if self.order.contains(&slot) => slot,
             place => {
-                context.counters.stale_status += 1;
+                // A slot of ours had an ORB once, or never: that is all one to a late target.
+                match place {
+                    Some(Place::Orb { offset: 0, .. } | Place::ManagementOrb { offset: 0, .. }) => {
+                        context.counters.stale_status += 1
+                    }
+                    _ => context.refuse(Refusal::ForeignStatus),
+                }
                 // The agent has died of something after its last ORB, such as a look at its
                 // next_ORB.
                 let last = self.ended.as_ref().map(|ended| ended.slot);
@@ -531,8 +538,12 @@ impl FetchAgent {
         }
     }
 
-    pub(super) fn serve(&mut self, place: Place, operation: &Operation) -> Response {
-        let refused = Response::error(RCode::ADDRESS_ERROR);
+    pub(super) fn serve(
+        &mut self,
+        place: Place,
+        operation: &Operation,
+    ) -> Result<Response, Refusal> {
+        let refused = Err(Refusal::NothingThere);
         let (Place::Orb { slot, .. } | Place::PageTable { slot, .. } | Place::Data { slot, .. }) =
             place
         else {

@@ -8,11 +8,12 @@ use ohci_raw::bus::{Address, Instant, Operation, RCode, Response, Token};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::context::Context;
-use super::memory::RESPONSE_LENGTH;
+use super::memory::{RESPONSE_LENGTH, read, write};
 use super::notice::{LoggedIn, Login, Logins, ManagementError};
+use super::refusals::Refusal;
 use crate::wire::{
-    AGENT_LENGTH, Function, LoginEntry, LoginResponse, MANAGEMENT_ORB_LENGTH, ManagementOrb,
-    QueryLoginsHeader, Resp, Sbp2Status, StatusBlock,
+    AGENT_LENGTH, Function, LoginEntry, LoginResponse, ManagementOrb, QueryLoginsHeader, Resp,
+    Sbp2Status, StatusBlock,
 };
 
 /// How long to wait before a management agent that was busy is asked again. After a bus reset
@@ -216,31 +217,22 @@ impl Management {
         })
     }
 
-    pub(super) fn serve_orb(&self, offset: u64, operation: &Operation) -> Response {
-        let end = offset.saturating_add(operation.length() as u64);
-        if operation.writes() || end > MANAGEMENT_ORB_LENGTH as u64 {
-            return Response::error(RCode::ADDRESS_ERROR);
-        }
-        Response::data(self.orb.as_bytes()[offset as usize..end as usize].to_vec())
+    pub(super) fn serve_orb(
+        &self,
+        offset: u64,
+        operation: &Operation,
+    ) -> Result<Response, Refusal> {
+        read(self.orb.as_bytes(), offset, operation)
     }
 
-    pub(super) fn serve_response(&mut self, offset: u64, operation: &Operation) -> Response {
-        let refused = Response::error(RCode::ADDRESS_ERROR);
-        let bytes: &[u8] = match operation {
-            Operation::WriteQuadlet { data } => data,
-            Operation::WriteBlock { data } => data,
-            _ => return refused,
-        };
-        let Ok(start) = usize::try_from(offset) else {
-            return refused;
-        };
-        let end = start.saturating_add(bytes.len());
-        let Some(room) = self.response.get_mut(start..end) else {
-            return refused;
-        };
-        room.copy_from_slice(bytes);
+    pub(super) fn serve_response(
+        &mut self,
+        offset: u64,
+        operation: &Operation,
+    ) -> Result<Response, Refusal> {
+        let (_, end) = write(&mut self.response, offset, operation)?;
         self.filled = self.filled.max(end);
-        Response::COMPLETE
+        Ok(Response::COMPLETE)
     }
 
     pub(super) fn read_login(&self, again: bool) -> Result<Login, ManagementError> {

@@ -15,7 +15,9 @@
 //! sends late, of a command that was given up, meets an address that means nothing any more
 //! instead of the next command's data.
 
-use ohci_raw::bus::{Address, AddressRange};
+use ohci_raw::bus::{Address, AddressRange, Operation, Response};
+
+use super::refusals::Refusal;
 
 /// How many slots commands take in turn.
 pub(super) const COMMAND_SLOTS: u32 = 96;
@@ -146,6 +148,35 @@ impl Layout {
             None => Place::ManagementOrb { slot, offset },
         })
     }
+}
+
+/// Answers a read of `bytes`, at `offset` in them.
+pub(super) fn read(bytes: &[u8], offset: u64, operation: &Operation) -> Result<Response, Refusal> {
+    if operation.writes() {
+        return Err(Refusal::WrongDirection);
+    }
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let wanted = bytes.get(start..start.saturating_add(operation.length()));
+    let wanted = wanted.ok_or(Refusal::BeyondEnd)?;
+    Ok(Response::data(wanted.to_vec()))
+}
+
+/// Does a write to `bytes`, at `offset` in them. Says where it began and ended.
+pub(super) fn write(
+    bytes: &mut [u8],
+    offset: u64,
+    operation: &Operation,
+) -> Result<(usize, usize), Refusal> {
+    let data: &[u8] = match operation {
+        Operation::WriteQuadlet { data } => data,
+        Operation::WriteBlock { data } => data,
+        _ => return Err(Refusal::WrongDirection),
+    };
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let end = start.saturating_add(data.len());
+    let room = bytes.get_mut(start..end).ok_or(Refusal::BeyondEnd)?;
+    room.copy_from_slice(data);
+    Ok((start, end))
 }
 
 #[cfg(test)]

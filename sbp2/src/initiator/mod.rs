@@ -34,6 +34,7 @@ mod management;
 mod memory;
 mod notice;
 mod received;
+mod refusals;
 mod session;
 mod task;
 #[cfg(test)]
@@ -41,13 +42,14 @@ pub(crate) mod tests;
 
 use ohci_raw::bus::{
     Action, Address, AddressRange, BusReset, Event, IncomingRequest, Instant, Machine, Operation,
-    RCode, RequestHandle, Response,
+    RequestHandle, Response,
 };
 
 pub use command::{Command, CommandError, CommandTag, Completion, Data};
 pub use config::Config;
 pub use counters::Counters;
 pub use notice::{LoggedIn, Login, Logins, ManagementError, Notice};
+pub use refusals::{Refusal, Refusals};
 
 use self::context::{Context, Link};
 use self::fetch_agent::{FetchAgent, Need};
@@ -331,45 +333,61 @@ impl Initiator {
     }
 
     fn request(&mut self, request: IncomingRequest, now: Instant) {
-        let response = match self.place(&request) {
-            None => Response::error(RCode::ADDRESS_ERROR),
-            Some(Place::StatusFifo { offset: 0 }) => {
+        let served = match self.place(&request) {
+            Ok(Place::StatusFifo { offset: 0 }) => {
                 self.status(request.operation, request.handle, now);
                 return;
             }
-            Some(Place::StatusFifo { .. }) => Response::error(RCode::ADDRESS_ERROR),
-            Some(Place::ManagementOrb { slot, offset }) => match self.session.management(slot) {
-                Some(management) => management.serve_orb(offset, &request.operation),
-                None => Response::error(RCode::ADDRESS_ERROR),
-            },
-            Some(Place::Response { slot, offset }) => match self.session.management(slot) {
-                Some(management) => management.serve_response(offset, &request.operation),
-                None => Response::error(RCode::ADDRESS_ERROR),
-            },
-            Some(place) => self.agent.serve(place, &request.operation),
+            Ok(place) => self.serve(place, &request.operation),
+            Err(refusal) => Err(refusal),
         };
-        self.context.counters.refused_requests += u64::from(!response.rcode.is_complete());
+        let response = served.unwrap_or_else(|refusal| self.refuse(refusal));
         self.respond(request.handle, response);
     }
 
     /// What the request is for, if it may be asked at all.
-    fn place(&self, request: &IncomingRequest) -> Option<Place> {
-        let link = self.context.link?;
-        if link.target != Some(request.source) || link.generation != request.generation {
-            return None;
+    fn place(&self, request: &IncomingRequest) -> Result<Place, Refusal> {
+        let link = self.context.link.ok_or(Refusal::NothingThere)?;
+        if link.generation != request.generation {
+            return Err(Refusal::OldGeneration);
         }
-        self.context.layout.locate(request.address)
+        if link.target != Some(request.source) {
+            return Err(Refusal::WrongNode);
+        }
+        let place = self.context.layout.locate(request.address);
+        place.ok_or(Refusal::NothingThere)
+    }
+
+    fn serve(&mut self, place: Place, operation: &Operation) -> Result<Response, Refusal> {
+        match place {
+            Place::StatusFifo { .. } => Err(Refusal::NothingThere),
+            Place::ManagementOrb { slot, offset } => {
+                let management = self.session.management(slot);
+                let management = management.ok_or(Refusal::NothingThere)?;
+                management.serve_orb(offset, operation)
+            }
+            Place::Response { slot, offset } => {
+                let management = self.session.management(slot);
+                let management = management.ok_or(Refusal::NothingThere)?;
+                management.serve_response(offset, operation)
+            }
+            place => self.agent.serve(place, operation),
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Response {
+        self.context.refuse(refusal);
+        Response::error(refusal.rcode())
     }
 
     fn status(&mut self, operation: Operation, handle: RequestHandle, now: Instant) {
-        let Operation::WriteBlock { data } = operation else {
-            self.context.counters.refused_requests += 1;
-            self.respond(handle, Response::error(RCode::TYPE_ERROR));
-            return;
+        let block = match operation {
+            Operation::WriteBlock { data } => StatusBlock::parse(&data).ok(),
+            _ => None,
         };
-        let Ok(block) = StatusBlock::parse(&data) else {
-            self.context.counters.refused_requests += 1;
-            self.respond(handle, Response::error(RCode::TYPE_ERROR));
+        let Some(block) = block else {
+            let response = self.refuse(Refusal::MalformedStatus);
+            self.respond(handle, response);
             return;
         };
         self.respond(handle, Response::COMPLETE);

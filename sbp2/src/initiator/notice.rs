@@ -4,6 +4,7 @@ use core::time::Duration;
 use ohci_raw::bus::{Address, Eui64, NodeId, RCode};
 
 use super::command::describe;
+use super::refusals::Refusal;
 use super::{CommandError, CommandTag, Completion};
 use crate::wire::{Function, Sbp2Status, StatusBlock};
 
@@ -33,6 +34,9 @@ pub enum Notice {
     },
     /// QUERY LOGINS has ended.
     Logins(Result<Logins, ManagementError>),
+    /// A request or a status block was refused, the first of its kind. Further ones are only
+    /// counted, in [`Counters::refusals`](super::Counters::refusals).
+    Refused(Refusal),
     /// A task management function that was asked for has ended.
     TaskManagement {
         /// Which one.

@@ -3,18 +3,22 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use ohci_raw::bus::{Instant, Operation, RCode, Response};
+use ohci_raw::bus::{Instant, Operation, Response};
 use zerocopy::IntoBytes;
 
 use super::command::{Command, CommandError, CommandTag, Completion, Data};
 use super::context::Context;
-use super::memory::ORB_WINDOW;
+use super::memory::{ORB_WINDOW, read, write};
 use super::received::Received;
+use super::refusals::Refusal;
 use crate::wire::{CommandOrb, MaxPayload, PageTableEntry};
 
 /// How often a command is given to the target before its failure is believed. Bus resets do not
 /// count.
 pub(super) const MAX_ATTEMPTS: u8 = 3;
+/// How often a page table may be read as a whole. Once is enough; a target that has been
+/// interrupted reads it anew.
+const PAGE_TABLE_READS: usize = 16;
 
 /// A command that waits to be given to the target.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub(super) struct Task {
     page_table: Vec<PageTableEntry>,
     buffer: Vec<u8>,
     received: Received,
+    /// Bytes of the page table that were read.
+    table_read: usize,
 }
 
 impl Task {
@@ -93,6 +99,7 @@ impl Task {
             page_table,
             buffer,
             received: Received::default(),
+            table_read: 0,
         }
     }
 
@@ -104,54 +111,45 @@ impl Task {
         }
     }
 
-    pub(super) fn serve_page_table(&self, offset: u64, operation: &Operation) -> Response {
-        read(self.page_table.as_bytes(), offset, operation)
-    }
-
-    pub(super) fn serve_data(&mut self, offset: u64, operation: &Operation) -> Response {
-        let refused = Response::error(RCode::ADDRESS_ERROR);
-        match (&self.waiting.command.data, operation) {
-            (Data::Out(bytes), _) => read(bytes, offset, operation),
-            (Data::In(_), Operation::WriteBlock { data }) => self.receive(offset, data),
-            (Data::In(_), Operation::WriteQuadlet { data }) => self.receive(offset, data),
-            _ => refused,
+    pub(super) fn serve_page_table(
+        &mut self,
+        offset: u64,
+        operation: &Operation,
+    ) -> Result<Response, Refusal> {
+        let table = self.page_table.as_bytes();
+        if self.table_read > table.len() * PAGE_TABLE_READS {
+            return Err(Refusal::EndlessReading);
         }
+        let response = read(table, offset, operation)?;
+        self.table_read += response.data.len();
+        Ok(response)
     }
 
-    fn receive(&mut self, offset: u64, bytes: &[u8]) -> Response {
-        let place = usize::try_from(offset)
-            .ok()
-            .and_then(|start| Some((start, start.checked_add(bytes.len())?)));
-        let Some((start, end)) = place else {
-            return Response::error(RCode::ADDRESS_ERROR);
-        };
-        let Some(room) = self.buffer.get_mut(start..end) else {
-            return Response::error(RCode::ADDRESS_ERROR);
-        };
-        room.copy_from_slice(bytes);
-        self.received.note(start, end);
-        Response::COMPLETE
+    pub(super) fn serve_data(
+        &mut self,
+        offset: u64,
+        operation: &Operation,
+    ) -> Result<Response, Refusal> {
+        match &self.waiting.command.data {
+            Data::Out(bytes) => read(bytes, offset, operation),
+            Data::In(_) => {
+                let (start, end) = write(&mut self.buffer, offset, operation)?;
+                self.received.note(start, end);
+                Ok(Response::COMPLETE)
+            }
+            Data::None => Err(Refusal::NothingThere),
+        }
     }
 }
 
 /// Answers a read of an ORB: what lies past its end reads as zero, as targets fetch ORB_size
 /// quadlets whatever the ORB needs.
-pub(super) fn serve_orb(orb: &CommandOrb, offset: u64, operation: &Operation) -> Response {
+pub(super) fn serve_orb(
+    orb: &CommandOrb,
+    offset: u64,
+    operation: &Operation,
+) -> Result<Response, Refusal> {
     let mut window = [0; ORB_WINDOW as usize];
     window[..CommandOrb::LENGTH].copy_from_slice(orb.as_bytes());
     read(&window, offset, operation)
-}
-
-fn read(bytes: &[u8], offset: u64, operation: &Operation) -> Response {
-    let refused = Response::error(RCode::ADDRESS_ERROR);
-    if operation.writes() {
-        return refused;
-    }
-    let Ok(start) = usize::try_from(offset) else {
-        return refused;
-    };
-    match bytes.get(start..start.saturating_add(operation.length())) {
-        Some(wanted) => Response::data(wanted.to_vec()),
-        None => refused,
-    }
 }

@@ -1,10 +1,10 @@
 use alloc::vec;
 use core::time::Duration;
 
-use ohci_raw::bus::{Address, Generation, NodeId, Operation, RCode};
+use ohci_raw::bus::{Address, Operation, RCode};
 
 use super::rig::{Rig, good};
-use crate::initiator::{CommandError, Data, Notice};
+use crate::initiator::{CommandError, Data, Notice, Refusal};
 use crate::wire::{
     AgentRegister, CommandFlags, Direction, Function, RequestFormat, Resp, Sbp2Status, StatusSource,
 };
@@ -58,53 +58,6 @@ fn the_data_of_a_write_is_served() {
     assert_eq!(rig.read(data, 512), bytes);
     let middle = rig.request(data.checked_add(4).unwrap(), Operation::ReadQuadlet);
     assert_eq!(middle.data, [4, 5, 6, 7]);
-}
-
-#[test]
-fn nobody_reads_or_writes_where_no_command_lets_them() {
-    let mut rig = Rig::logged_in(|_| {});
-    rig.submit(Data::In(512));
-    let (orb_address, orb) = rig.fetch_orb();
-    let data = orb.data_descriptor.address();
-    let target = rig.target;
-    let generation = rig.generation;
-    let write = || Operation::WriteBlock { data: vec![9; 8] };
-    let read = || Operation::ReadBlock { length: 8 };
-    let strangers = [
-        (NodeId::local(9), generation, data, write()),
-        (target, Generation(77), data, write()),
-        (target, generation, data, read()),
-        (target, generation, data.checked_add(508).unwrap(), write()),
-        (
-            target,
-            generation,
-            data.checked_add(0x10_0000).unwrap(),
-            write(),
-        ),
-        (target, generation, orb_address, write()),
-        (
-            target,
-            generation,
-            orb_address.checked_add(0x3fc).unwrap(),
-            read(),
-        ),
-        (target, generation, Address::new(0x1_0000_0004), write()),
-        (target, generation, Address::new(0x1_0000_1000), read()),
-    ];
-    let count = strangers.len() as u64;
-    for (source, generation, address, operation) in strangers {
-        let text = alloc::format!("{source} {generation} {address} {operation:?}");
-        let response = rig.request_from(source, generation, address, operation);
-        assert_eq!(response.rcode, RCode::ADDRESS_ERROR, "{text}");
-    }
-    assert_eq!(rig.host.counters().refused_requests, count);
-    rig.status(orb_address, good);
-    let Some(Notice::Completed { result, .. }) = rig.notice() else {
-        panic!("not completed");
-    };
-    assert_eq!(result.unwrap().data, vec![0; 512]);
-    // The command is over, and so is the target's right to its buffer.
-    assert_eq!(rig.write(data, &[9; 8]), RCode::ADDRESS_ERROR);
 }
 
 #[test]
@@ -338,6 +291,8 @@ fn a_command_without_status_is_aborted_and_tried_again() {
         assert_eq!(rig.write(data, &[9; 8]), RCode::ADDRESS_ERROR);
         rig.status(address, good);
     }
+    let refused = Notice::Refused(Refusal::NothingThere);
+    assert_eq!(rig.notice(), Some(refused));
     let Some(Notice::Completed { tag: own, result }) = rig.notice() else {
         panic!("not completed");
     };
@@ -434,6 +389,9 @@ fn hostile_status_blocks_harm_nothing() {
         rig.status(Address::new(orb), good);
     }
     rig.status(address, |block| block.source = StatusSource::Unsolicited);
+    for refusal in [Refusal::MalformedStatus, Refusal::ForeignStatus] {
+        assert_eq!(rig.notice(), Some(Notice::Refused(refusal)));
+    }
     assert_eq!(rig.notice(), None);
     assert_eq!(rig.host.outstanding(), 1);
     rig.status(address, good);

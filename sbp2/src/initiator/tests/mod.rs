@@ -2,5 +2,6 @@
 
 mod commands;
 mod logins;
+mod refusals;
 mod resets;
 pub(crate) mod rig;

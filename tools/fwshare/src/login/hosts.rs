@@ -155,7 +155,7 @@ fn log(counters: &Counters) {
         orbs = counters.orbs,
         reissued = counters.reissued,
         timeouts = counters.timeouts,
-        refused_requests = counters.refused_requests,
+        refused_requests = counters.refusals.total(),
         stale_status = counters.stale_status,
         "counted until now"
     );
