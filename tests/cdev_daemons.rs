@@ -7,7 +7,9 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fwshare_tests::{Attached, Daemon, Judge, Lab, attach, judge, pattern, run};
+use fwshare_tests::{
+    Attached, Daemon, Judge, Lab, Said, attach, fwshare, judge, pattern, python_with, run,
+};
 
 const BRIDGE: &str = "profile=oxfw911,size=64M";
 const MIB: u64 = 1 << 20;
@@ -312,6 +314,94 @@ fn lost_late_and_doubled_packets_change_nothing() {
     stop_well(daemon);
 }
 
+fn asked(lab: &Lab, verb: &str, arguments: &[&str]) -> Said {
+    let mut command = fwshare();
+    command
+        .arg(verb)
+        .arg("--run-dir")
+        .arg(lab.run_dir())
+        .args(arguments);
+    run(&mut command, &[])
+}
+
+/// What a host's daemon says that it has refused, by kind.
+fn refused(lab: &Lab, host: &str, kind: &str) -> u64 {
+    let said = asked(lab, "status", &["--json"]);
+    assert!(said.success(), "{said}");
+    let shown: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let logins = shown["logins"].as_array().unwrap();
+    let mut hosts = logins
+        .iter()
+        .flat_map(|login| login["hosts"].as_array().unwrap());
+    let host = hosts
+        .find(|one| one["guid"] == host)
+        .expect("the host's login");
+    host["refused"][kind]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{kind}: {said}"))
+}
+
+#[test]
+fn running_logins_are_shown_and_ended_in_good_order() {
+    let Some(lab) = Lab::start(2, &[BRIDGE]) else {
+        return;
+    };
+    assert_eq!(asked(&lab, "status", &[]).status.code(), Some(21));
+    let [mut first, other] = [lab.login(0), lab.login(1)];
+    lab.ctl(&["reset"]);
+    let said = asked(&lab, "status", &[]);
+    assert!(said.success(), "{said}");
+    let target = "0030e000000001fa:0";
+    assert_eq!(said.stdout.matches(target).count(), 2, "{said}");
+    assert!(
+        said.stdout.contains("host0.sock") && said.stdout.contains("host1.sock"),
+        "{said}"
+    );
+    assert!(asked(&lab, "status", &["0030e:0"]).success());
+    assert_eq!(asked(&lab, "status", &["0030e:1"]).status.code(), Some(21));
+    assert_eq!(asked(&lab, "logout", &["ff"]).status.code(), Some(21));
+
+    // A killed one leaves its socket behind, and that is not taken for a login.
+    assert!(!other.stop("KILL").status.success());
+    assert_eq!(asked(&lab, "status", &[]).stdout.matches(target).count(), 1);
+    let said = asked(&lab, "logout", &["--all"]);
+    assert!(
+        said.success() && said.stdout.contains("flushed and logged out"),
+        "{said}"
+    );
+    let ended = first.wait();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(asked(&lab, "status", &[]).status.code(), Some(21));
+    assert!(fs::read_dir(lab.run_dir()).unwrap().next().is_none());
+}
+
+/// Another host writes into the memory of a login, by libhinawa.
+#[test]
+fn a_stranger_who_writes_into_a_logins_memory_gets_nothing_and_is_counted() {
+    let module = "import gi; gi.require_version('Hinawa', '3.0')";
+    let Some(python) = python_with(module, "gir1.2-hinawa-3.0 python3-gi") else {
+        return;
+    };
+    let Some(lab) = Lab::start(2, &[BRIDGE]) else {
+        return;
+    };
+    let daemon = lab.login(0);
+    let victim = daemon.shown()["hosts"][0]["guid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/judges/stranger.py");
+    let mut command = python.command();
+    command.arg(script).arg(lab.host(1)).arg(&victim);
+    let said = run(&mut command, &[]);
+    assert!(said.success(), "{said}");
+    assert_eq!(refused(&lab, &victim, "wrong_node"), 20);
+    let ended = daemon.stop("INT");
+    assert!(ended.status.success(), "{ended:?}");
+    let told = ended.stderr.matches("another node than the target").count();
+    assert_eq!(told, 1, "in the log once: {ended:?}");
+}
+
 /// The command to which it belonged has no status then, and is asked for anew.
 #[test]
 fn a_garbled_status_block_ends_no_command_that_it_does_not_belong_to() {
@@ -324,6 +414,8 @@ fn a_garbled_status_block_ends_no_command_that_it_does_not_belong_to() {
     let daemon = lab.login(0);
     lab.ctl(&["corrupt-status", "bridge0", "--count", "1"]);
     ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=256K"])));
+    let host = daemon.shown()["hosts"][0]["guid"].as_str().unwrap();
+    assert_eq!(refused(&lab, host, "foreign_status"), 1);
     stop_well(daemon);
 }
 

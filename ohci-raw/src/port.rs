@@ -104,6 +104,27 @@ pub struct Node {
     pub rom: Vec<u32>,
 }
 
+/// What the port put right on its own. All of these are 0 on a healthy bus.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PortCounters {
+    /// Requests from another of the host's cards, answered with an address error.
+    pub foreign_card: u64,
+    /// Requests from before the last bus reset, answered with an address error.
+    pub stale_requests: u64,
+    /// Requests to addresses that are not claimed any more, answered with an address error.
+    pub unclaimed: u64,
+    /// Requests that are no transaction of the standard, answered with a type error.
+    pub unsupported: u64,
+    /// Responses to nothing that was sent.
+    pub stray_responses: u64,
+    /// Events that could not be read.
+    pub malformed_events: u64,
+    /// Events of a type that is not known.
+    pub unknown_events: u64,
+    /// Node files that were closed because their node is gone.
+    pub lost_nodes: u64,
+}
+
 /// Makes a thread that waits in [`Port::next_event`] return early. Cheap to clone, may be called
 /// from any thread and at any time; a call while nobody waits is kept for the next wait.
 #[derive(Clone)]
@@ -184,6 +205,11 @@ pub trait Port: Send {
     /// # Errors
     /// [`PortError::Os`], [`PortError::Gone`].
     fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<Event>, PortError>;
+
+    /// What the port put right on its own, where it has to.
+    fn counters(&self) -> PortCounters {
+        PortCounters::default()
+    }
 
     /// Resets the bus.
     ///

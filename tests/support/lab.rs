@@ -71,9 +71,23 @@ impl Lab {
         let bus = self.host(host).display().to_string();
         let socket = self.path(&format!("host{host}.sock"));
         let export = format!("nbd:unix:{}", socket.display());
-        ["--shared", "--bus", &bus, "--export", &export]
-            .map(str::to_owned)
-            .to_vec()
+        let run = self.run_dir().display().to_string();
+        let arguments = [
+            "--shared",
+            "--bus",
+            &bus,
+            "--export",
+            &export,
+            "--run-dir",
+            &run,
+        ];
+        arguments.map(str::to_owned).to_vec()
+    }
+
+    /// Where the hosts' running logins can be reached.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        self.path("run")
     }
 
     /// `fwlab ctl` with these arguments, to be run.

@@ -113,4 +113,4 @@ mod port;
 pub use device::{Allocation, Device, NodeFile, NodeInfo, OutgoingRequest};
 pub use discovery::{Card, Discovery, DiscoveryError, FoundNode, discover};
 pub use error::{DeviceError, OpenError};
-pub use port::{CdevPort, Counters};
+pub use port::CdevPort;

@@ -179,6 +179,12 @@ impl Disk {
         self.initiator.counters()
     }
 
+    /// The login, while there is one that can be used.
+    #[must_use]
+    pub fn current_login(&self) -> Option<Login> {
+        self.initiator.current_login()
+    }
+
     /// How many requests have not ended.
     #[must_use]
     pub fn under_way(&self) -> usize {

@@ -85,6 +85,8 @@ pub(crate) enum Verb {
     Scan(ScanArgs),
     Login(LoginArgs),
     Logins(LoginsArgs),
+    Status(StatusArgs),
+    Logout(LogoutArgs),
     Rom(RomVerbArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
@@ -172,6 +174,8 @@ pub(crate) struct LoginArgs {
     /// is no "for ever".
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) replacement_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) run_dir: RunDirArgs,
     /// Print one JSON object, on one line
     #[arg(long)]
     pub(crate) json: bool,
@@ -187,6 +191,54 @@ pub(crate) struct LoginsArgs {
     pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunDirArgs {
+    /// Where running logins can be reached
+    ///
+    /// Without it /run/fwshare for root, and fwshare in $XDG_RUNTIME_DIR for others. The folder
+    /// is for its owner alone.
+    #[arg(long, value_name = "FOLDER", env = "FWSHARE_RUN_DIR")]
+    pub(crate) run_dir: Option<std::path::PathBuf>,
+}
+
+/// Show the logins that run on this host
+///
+/// Each `fwshare login` is shown with its target, whether it is logged in now, and what has
+/// happened: bus resets, commands that were repeated, and what it refused. A bridge that asks
+/// for memory it was not given, or tells of commands it did not get, gets nothing; how often that
+/// was is shown by kind.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Only this logical unit: the first digits of its GUID, and :LUN
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) run_dir: RunDirArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// End logins that run on this host
+///
+/// As SIGTERM does: requests that are under way end, the disk's cache is flushed, and the login
+/// is given back. Returns when that is done, with the exit code of that `fwshare login`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["target", "all"]))]
+pub(crate) struct LogoutArgs {
+    /// Of this logical unit: the first digits of its GUID, and :LUN
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    /// All of them
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) run_dir: RunDirArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,10 +4,12 @@
 mod bus;
 mod cli;
 mod company;
+mod control;
 mod device;
 mod error;
 mod login;
 mod logins;
+mod logout;
 mod output;
 mod pages;
 mod rom;
@@ -15,6 +17,7 @@ mod rom_verb;
 mod scan;
 mod session;
 mod signals;
+mod status;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -32,6 +35,8 @@ fn main() -> ExitCode {
         Verb::Scan(args) => (scan::run(args), args.json),
         Verb::Login(args) => (login::run(args, !cli.verbosity.quiet), args.json),
         Verb::Logins(args) => (logins::run(args), args.json),
+        Verb::Status(args) => (status::run(args), args.json),
+        Verb::Logout(args) => (logout::run(args), args.json),
         Verb::Rom(args) => (rom_verb::run(args), args.rom.json),
         Verb::Man(args) => (pages::man(args), false),
         Verb::Completions(args) => (pages::completions(args), false),

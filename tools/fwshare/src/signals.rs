@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +13,10 @@ use crate::error::{Exit, Failure};
 use crate::output;
 
 /// The first signal asks for a good end, the second ends the process.
-pub(crate) struct Stop(Receiver<()>);
+pub(crate) struct Stop {
+    wished: Receiver<()>,
+    wish: Sender<()>,
+}
 
 impl Stop {
     /// From now on, signals do not end the process by themselves.
@@ -26,7 +29,8 @@ impl Stop {
         if !hangups_are_ignored() {
             signals.add_signal(SIGHUP).map_err(failed)?;
         }
-        let (stop, stopped) = mpsc::channel();
+        let (wish, wished) = mpsc::channel();
+        let stop = wish.clone();
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
@@ -39,14 +43,19 @@ impl Stop {
                 process::exit(1);
             })
             .map_err(failed)?;
-        Ok(Self(stopped))
+        Ok(Self { wished, wish })
+    }
+
+    /// Asks for a good end in the place of a signal.
+    pub(crate) fn wish(&self) -> Sender<()> {
+        self.wish.clone()
     }
 
     /// Waits for the first signal, at most this long. Whether it has come.
     pub(crate) fn wait(&self, patience: Duration) -> bool {
-        match self.0.recv_timeout(patience) {
+        match self.wished.recv_timeout(patience) {
             Ok(()) => true,
-            // The thread never ends without having sent.
+            // We hold a sender ourselves.
             Err(RecvTimeoutError::Disconnected) => true,
             Err(RecvTimeoutError::Timeout) => false,
         }

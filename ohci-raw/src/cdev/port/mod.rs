@@ -36,8 +36,7 @@ use super::discovery::{Card, FoundNode, open_new};
 use super::error::{DeviceError, OpenError};
 use super::event::BUFFER_LENGTH;
 use crate::bus::{AddressRange, Eui64, Event, Instant, RequestHandle, Response, Transaction, csr};
-use crate::port::{Node, Port, PortError, ResetKind, Waker};
-pub use counters::Counters;
+use crate::port::{Node, Port, PortCounters, PortError, ResetKind, Waker};
 use inbound::Inbound;
 use nodes::{Key, LOCAL, Nodes};
 use outbound::Outbound;
@@ -61,7 +60,7 @@ pub struct CdevPort<F: NodeFile = Device> {
     nodes: Nodes<F>,
     inbound: Inbound,
     outbound: Outbound,
-    counters: Counters,
+    counters: PortCounters,
     events: VecDeque<Event>,
     epoll: Epoll,
     wake: Arc<EventFd>,
@@ -108,7 +107,7 @@ impl<F: NodeFile> CdevPort<F> {
             nodes: Nodes::new(local),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
-            counters: Counters::default(),
+            counters: PortCounters::default(),
             events: VecDeque::new(),
             epoll,
             wake: Arc::new(wake),
@@ -124,12 +123,6 @@ impl<F: NodeFile> CdevPort<F> {
         port.announce();
         port.rescan.restart(port.started);
         Ok(port)
-    }
-
-    /// What the port put right on its own so far.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.counters
     }
 
     fn add(&mut self, node: FoundNode<F>) {
@@ -341,6 +334,10 @@ impl<F: NodeFile> Port for CdevPort<F> {
                 return Ok(None);
             }
         }
+    }
+
+    fn counters(&self) -> PortCounters {
+        self.counters
     }
 
     fn reset_bus(&mut self, kind: ResetKind) -> Result<(), PortError> {

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 
 use super::CdevPort;
-use super::counters::count;
+use super::counters::{count, count_refusal};
 use super::nodes::{Key, LOCAL};
 use crate::bus::{Event, RCode};
 use crate::cdev::device::NodeFile;
@@ -184,7 +184,7 @@ impl<F: NodeFile> CdevPort<F> {
             }
             Err(refusal) => refusal,
         };
-        self.counters.refused(refusal);
+        count_refusal(&mut self.counters, refusal);
         let Some(node) = self.nodes.get(key) else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use super::failure;
 use crate::cli::ExportSpec;
 use crate::device::Place;
 use crate::error::{Exit, Failure};
-use crate::session::{Info, Options, Session, Target};
+use crate::session::{Info, Options, Session, Target, Watch};
 
 /// How long clients have to hear the end of what they asked for.
 const GRACE: Duration = Duration::from_secs(30);
@@ -33,6 +33,7 @@ struct Host {
 /// What a host has.
 pub(super) struct View<'a> {
     pub(super) guid: Option<Eui64>,
+    pub(super) watch: Watch,
     pub(super) info: &'a Info,
     pub(super) uris: Vec<String>,
 }
@@ -51,6 +52,7 @@ impl Hosts {
     pub(super) fn views(&self) -> impl Iterator<Item = View<'_>> {
         self.hosts.iter().map(|host| View {
             guid: host.guid,
+            watch: host.session.watch(),
             info: host.session.info(),
             uris: host.server.as_ref().map_or_else(Vec::new, Server::uris),
         })
@@ -133,7 +135,7 @@ impl Hosts {
         }
         let mut result = Ok(());
         for session in sessions {
-            log(&session.counters());
+            log(&session.watch().state().counters);
             if let Err(error) = session.stop() {
                 let failure = failure::of_end(&error, &self.name);
                 if result.is_ok() {

@@ -10,7 +10,8 @@ use self::hosts::Hosts;
 use self::shown::Shown;
 use crate::bus;
 use crate::cli::{ExportSpec, LoginArgs, OnOff};
-use crate::device;
+use crate::control::{Control, HostStatus, Source, Status};
+use crate::device::{self, Place};
 use crate::error::{Exit, Failure};
 use crate::output;
 use crate::session::Options;
@@ -35,8 +36,14 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool) -> Result<(), Failure> {
     drop(buses);
 
     let mut hosts = Hosts::new(&place, options(args));
+    let mut control = None;
     let served = serve(args, &mut hosts, ports, &stop, |hosts| {
         let shown = Shown::new(args, &place, hosts);
+        let source = source(args, &place, hosts);
+        match Control::open(args.run_dir.run_dir.as_deref(), source, stop.wish()) {
+            Ok(opened) => control = Some(opened),
+            Err(failure) => tracing::warn!("status and logout cannot reach this login: {failure}"),
+        }
         if args.json {
             output::print(&shown.json()?)?;
         } else {
@@ -53,12 +60,39 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool) -> Result<(), Failure> {
         output::complain("fwshare: stopping; a second signal does not wait for clients and disk");
     }
     let left = hosts.leave();
-    served?;
-    left?;
+    let ended = served.and(left);
+    if let Some(control) = control {
+        control.close(&ended);
+    }
+    ended?;
     if chatty {
         output::complain("fwshare: flushed and logged out");
     }
     Ok(())
+}
+
+/// What this login tells of itself.
+fn source(args: &LoginArgs, place: &Place<'_>, hosts: &Hosts) -> Source {
+    let (hosts, watches) = hosts
+        .views()
+        .map(|view| {
+            let host = HostStatus {
+                guid: view.guid.as_ref().map(ToString::to_string),
+                exports: view.uris,
+                ..HostStatus::default()
+            };
+            (host, view.watch)
+        })
+        .unzip();
+    let status = Status {
+        pid: std::process::id(),
+        target: place.name(),
+        description: place.found.texts(),
+        bus: args.bus.bus.to_string(),
+        exclusive: args.exclusive,
+        hosts,
+    };
+    Source { status, watches }
 }
 
 fn options(args: &LoginArgs) -> Options {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use fwshare_export::{Completion, Request};
 use ohci_raw::bus::{Eui64, Speed};
-use ohci_raw::port::{Port, Waker};
+use ohci_raw::port::{Port, PortCounters, Waker};
 use sbp2::initiator::{Config, Counters, Initiator, Login, Logins};
 use sbp2::scsi::DiskInfo;
 use sbp2::unit::{Quirks, Unit};
@@ -124,10 +124,29 @@ enum Order {
 /// What a session tells once.
 type Verdict<T> = Result<T, SessionError>;
 
-/// What the session's thread shows to others.
-#[derive(Debug, Default)]
-struct Shown {
-    counters: Mutex<Counters>,
+/// A session as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct State {
+    /// The name of the login, while there is one that can be used.
+    pub(crate) login_id: Option<u16>,
+    /// What has happened so far.
+    pub(crate) counters: Counters,
+    /// What the port put right on its own.
+    pub(crate) port: PortCounters,
+}
+
+/// Where the session's thread shows its state to others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch(Arc<Mutex<State>>);
+
+impl Watch {
+    pub(crate) fn state(&self) -> State {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, state: State) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
 }
 
 /// A login to a disk that is ready.
@@ -135,7 +154,7 @@ pub(crate) struct Session {
     orders: Sender<Order>,
     waker: Waker,
     info: Info,
-    shown: Arc<Shown>,
+    watch: Watch,
     read_only: bool,
     ended: Receiver<Verdict<()>>,
     thread: Option<JoinHandle<()>>,
@@ -157,11 +176,11 @@ impl Session {
         port.claim(target.eui64, target.lun)?;
         let range = port.allocate(Initiator::range_length(&config))?;
         let waker = port.waker();
-        let shown = Arc::new(Shown::default());
+        let watch = Watch::default();
         let (orders, incoming) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         let (end, ended) = mpsc::channel();
-        let worker = Worker::new(port, config, quirks, range, incoming, Arc::clone(&shown))?;
+        let worker = Worker::new(port, config, quirks, range, incoming, watch.clone())?;
         let thread = thread::Builder::new()
             .name("session".into())
             .spawn(move || {
@@ -177,7 +196,7 @@ impl Session {
             orders,
             waker,
             info,
-            shown,
+            watch,
             read_only: options.read_only,
             ended,
             thread: Some(thread),
@@ -189,13 +208,9 @@ impl Session {
         &self.info
     }
 
-    /// What has happened so far.
-    pub(crate) fn counters(&self) -> Counters {
-        *self
-            .shown
-            .counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Where its state can be seen, also after it has ended.
+    pub(crate) fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// The disk, to be exported.

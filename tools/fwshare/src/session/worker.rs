@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use fwshare_export::{Completion, DiskError};
@@ -13,7 +12,7 @@ use sbp2::initiator::{Config, Logins, ManagementError};
 use sbp2::unit::Quirks;
 
 use super::export::{in_blocks, in_words};
-use super::{Info, Order, SessionError, Shown};
+use super::{Info, Order, SessionError, State, Watch};
 
 /// Where the session is on its way.
 enum Stage {
@@ -38,7 +37,7 @@ pub(super) struct Worker {
     disk: Disk,
     orders: Receiver<Order>,
     completions: BTreeMap<RequestTag, Completion>,
-    shown: Arc<Shown>,
+    watch: Watch,
     stage: Stage,
 }
 
@@ -74,7 +73,7 @@ impl Worker {
         quirks: Quirks,
         range: AddressRange,
         orders: Receiver<Order>,
-        shown: Arc<Shown>,
+        watch: Watch,
     ) -> Result<Self, SessionError> {
         let mut disk = Disk::new(config, quirks, range)?;
         announce(&mut *port, &mut disk)?;
@@ -83,7 +82,7 @@ impl Worker {
             disk,
             orders,
             completions: BTreeMap::new(),
-            shown,
+            watch,
             stage: Stage::Opening,
         })
     }
@@ -116,12 +115,11 @@ impl Worker {
     }
 
     fn show(&self) {
-        let mut counters = self
-            .shown
-            .counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *counters = self.disk.counters();
+        self.watch.show(State {
+            login_id: self.disk.current_login().map(|login| login.id),
+            counters: self.disk.counters(),
+            port: self.port.counters(),
+        });
     }
 
     fn take_orders(&mut self) {
@@ -182,6 +180,9 @@ impl Worker {
                 }
             }
             Notice::Logins(result) => return self.logins(result, ready),
+            Notice::Refused(refusal) => {
+                tracing::warn!("{refusal}; it was refused, and further ones are counted only");
+            }
             Notice::Reconnected => tracing::info!("reconnected after a bus reset"),
             Notice::LoginLost(error) => {
                 tracing::warn!(%error, "the login is lost; requests wait for a new one");

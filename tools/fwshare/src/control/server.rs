@@ -1,0 +1,239 @@
+//! A login's end of its socket.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{fs, process, thread};
+
+use super::message::{Answer, Ended, HostStatus, Status, Wish};
+use super::{PREFIX, SUFFIX, folder, prepare};
+use crate::error::Failure;
+use crate::session::{State, Watch};
+
+/// How long a caller may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest wish.
+const LINE_MAX: u64 = 4096;
+
+/// What a login can tell of itself.
+pub(crate) struct Source {
+    /// Everything but what changes.
+    pub(crate) status: Status,
+    /// Where that can be seen, for each host.
+    pub(crate) watches: Vec<Watch>,
+}
+
+impl Source {
+    fn now(&self) -> Status {
+        let mut status = self.status.clone();
+        for (host, watch) in status.hosts.iter_mut().zip(&self.watches) {
+            update(host, &watch.state());
+        }
+        status
+    }
+}
+
+fn update(host: &mut HostStatus, state: &State) {
+    let counters = &state.counters;
+    host.login_id = state.login_id;
+    host.bus_resets = counters.bus_resets;
+    host.reconnects = counters.reconnects;
+    host.logins = counters.logins;
+    host.orbs = counters.orbs;
+    host.reissued = counters.reissued;
+    host.timeouts = counters.timeouts;
+    host.stale_status = counters.stale_status;
+    host.unsolicited_status = counters.unsolicited_status;
+    let own = counters.refusals.iter();
+    let own = own.map(|(refusal, count)| (refusal.name(), count));
+    let port = &state.port;
+    let of_port = [
+        ("foreign_card", port.foreign_card),
+        ("old_generation", port.stale_requests),
+        ("nothing_there", port.unclaimed),
+        ("unsupported", port.unsupported),
+        ("stray_responses", port.stray_responses),
+        ("malformed_events", port.malformed_events),
+        ("unknown_events", port.unknown_events),
+    ];
+    let mut refused = BTreeMap::new();
+    for (name, count) in own.chain(of_port) {
+        // Some kinds are found out by either, whoever sees them first.
+        *refused.entry(name.to_owned()).or_default() += count;
+    }
+    host.refused = refused;
+}
+
+/// A login's socket. Gone when dropped.
+pub(crate) struct Control {
+    path: PathBuf,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    source: Source,
+    stop: Mutex<Sender<()>>,
+    /// Those who wait for the end.
+    waiting: Mutex<Vec<UnixStream>>,
+}
+
+impl Control {
+    /// Opens the socket. `stop` is asked to end the login.
+    ///
+    /// # Errors
+    /// The folder or the socket cannot be had; the login can do without.
+    pub(crate) fn open(
+        run_dir: Option<&Path>,
+        source: Source,
+        stop: Sender<()>,
+    ) -> Result<Self, Failure> {
+        let folder = folder(run_dir)?;
+        let path = folder.join(format!("{PREFIX}{}{SUFFIX}", process::id()));
+        let failed = |error: io::Error| {
+            Failure::from(anyhow::anyhow!("the socket {}: {error}", path.display()))
+        };
+        prepare(&folder).map_err(failed)?;
+        // That of an earlier process with this id.
+        let _ = fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let shared = Arc::new(Shared {
+            source,
+            stop: Mutex::new(stop),
+            waiting: Mutex::new(Vec::new()),
+        });
+        let serve = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("control".into())
+            .spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    if let Err(error) = serve.hear(stream) {
+                        tracing::debug!(%error, "somebody hung up");
+                    }
+                }
+            })
+            .map_err(failed)?;
+        Ok(Self { path, shared })
+    }
+
+    /// Tells those who wait how the login has ended.
+    pub(crate) fn close(self, result: &Result<(), Failure>) {
+        let ended = Answer::Ended(match result {
+            Ok(()) => Ended {
+                exit_code: 0,
+                message: None,
+            },
+            Err(failure) => Ended {
+                exit_code: failure.code(),
+                message: Some(failure.to_string()),
+            },
+        });
+        // Whoever asks from here on finds nobody.
+        let _ = fs::remove_file(&self.path);
+        for stream in self.shared.waiting().drain(..) {
+            if let Err(error) = say(&stream, &ended) {
+                tracing::debug!(%error, "somebody did not wait");
+            }
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<UnixStream>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, stream: UnixStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut line = String::new();
+        BufReader::new(&stream)
+            .take(LINE_MAX)
+            .read_line(&mut line)?;
+        match serde_json::from_str(&line) {
+            Ok(Wish::Status) => say(&stream, &Answer::Status(self.source.now())),
+            Ok(Wish::Logout) => {
+                self.waiting().push(stream);
+                let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+                // It is on its way already if nobody hears.
+                let _ = stop.send(());
+                Ok(())
+            }
+            Err(error) => say(&stream, &Answer::Refused(error.to_string())),
+        }
+    }
+}
+
+fn say(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(folder: &Path) -> (Control, std::sync::mpsc::Receiver<()>) {
+        let status = Status {
+            pid: process::id(),
+            target: "0030e000000001fa:0".into(),
+            description: "a disk".into(),
+            bus: "nowhere".into(),
+            exclusive: false,
+            hosts: Vec::new(),
+        };
+        let watches = Vec::new();
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let source = Source { status, watches };
+        (Control::open(Some(folder), source, stop).unwrap(), stopped)
+    }
+
+    #[test]
+    fn what_is_no_wish_is_refused_and_ends_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let (control, stopped) = control(&run);
+        for wish in ["\n", "explode\n", "\"explode\"\n", "{\n"] {
+            let mut stream = UnixStream::connect(&control.path).unwrap();
+            stream.write_all(wish.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.contains("refused"), "{wish}: {answer}");
+        }
+        assert!(stopped.try_recv().is_err());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&run), mode(&control.path)), (0o700, 0o600));
+        let path = control.path.clone();
+        drop(control);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn who_asks_for_the_end_hears_how_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (control, stopped) = control(&folder.path().join("run"));
+        let mut stream = UnixStream::connect(&control.path).unwrap();
+        stream.write_all(b"\"logout\"\n").unwrap();
+        stopped.recv_timeout(PATIENCE).unwrap();
+        control.close(&Err(Failure::with_code(8, "the flush failed")));
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let expected = Answer::Ended(Ended {
+            exit_code: 8,
+            message: Some("the flush failed".into()),
+        });
+        assert_eq!(serde_json::from_str::<Answer>(&answer).unwrap(), expected);
+    }
+}

@@ -1,0 +1,50 @@
+//! `fwshare logout`: ends logins that run on this host.
+
+use serde::Serialize;
+
+use crate::cli::LogoutArgs;
+use crate::control::{self, Ended};
+use crate::error::Failure;
+use crate::output;
+
+#[derive(Serialize)]
+struct Shown {
+    schema: u32,
+    logins: Vec<One>,
+}
+
+#[derive(Serialize)]
+struct One {
+    target: String,
+    pid: u32,
+    #[serde(flatten)]
+    ended: Ended,
+}
+
+pub(crate) fn run(args: &LogoutArgs) -> Result<(), Failure> {
+    let target = args.target.as_deref();
+    let running = control::running(args.run_dir.run_dir.as_deref(), target)?;
+    let mut logins = Vec::new();
+    for running in running {
+        let ended = running.end()?;
+        logins.push(One {
+            target: running.status.target,
+            pid: running.status.pid,
+            ended,
+        });
+    }
+    let failed = logins.iter().find_map(|login| {
+        let message = login.ended.message.clone()?;
+        Some(Failure::with_code(login.ended.exit_code, message))
+    });
+    if args.json {
+        output::print_json(&Shown { schema: 1, logins })?;
+        return failed.map_or(Ok(()), |failure| Err(failure.with_data_shown()));
+    }
+    for login in &logins {
+        if login.ended.exit_code == 0 {
+            output::print(&format!("{}: flushed and logged out\n", login.target))?;
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
