@@ -7,6 +7,7 @@
 //! | [`sim`] | a virtual bus with its own clock |
 //! | [`port`] | the one seam between protocol and bus; firewire-cdev and the virtual bus implement it |
 //! | [`cdev`] | Linux's `/dev/fw*` |
+//! | `trace` | recordings of what goes over a port, and their replay (feature `trace`) |
 //!
 //! [`bus`], [`config_rom`] and [`sim`]'s core need no operating system; [`port`], [`cdev`] and
 //! the threads over the virtual bus come with the feature `std` (on by default).
@@ -21,3 +22,5 @@ pub mod config_rom;
 #[cfg(feature = "std")]
 pub mod port;
 pub mod sim;
+#[cfg(feature = "trace")]
+pub mod trace;

@@ -68,6 +68,9 @@ pub enum PortError {
         /// The logical unit.
         lun: u16,
     },
+    /// What was done is not what the recording has.
+    #[error("{0}")]
+    Deviation(String),
     /// The controller is gone.
     #[error("the controller {device} is gone")]
     Gone {
@@ -206,6 +209,22 @@ pub trait Port: Send {
     /// [`PortError::Os`], [`PortError::Gone`].
     fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<Event>, PortError>;
 
+    /// Something from outside of the bus on which what follows depends, such as a client's
+    /// request. A port that records notes it; one that replays gives the recorded one instead,
+    /// or none.
+    fn input(&mut self, live: Option<String>) -> Option<String> {
+        live
+    }
+
+    /// What came of an input. A port that records notes it; one that replays compares.
+    ///
+    /// # Errors
+    /// [`PortError::Deviation`].
+    fn output(&mut self, text: &str) -> Result<(), PortError> {
+        let _ = text;
+        Ok(())
+    }
+
     /// What the port put right on its own, where it has to.
     fn counters(&self) -> PortCounters {
         PortCounters::default()
@@ -228,7 +247,7 @@ pub trait Port: Send {
 /// generation and [`RCode::SEND_ERROR`](crate::bus::RCode::SEND_ERROR) otherwise.
 ///
 /// # Errors
-/// [`PortError::Gone`]: there is no bus any more.
+/// [`PortError::Gone`]: there is no bus any more. [`PortError::Deviation`]: nor a recording.
 pub fn drive(port: &mut dyn Port, machine: &mut dyn Machine) -> Result<(), PortError> {
     use crate::bus::RCode;
 
@@ -238,7 +257,9 @@ pub fn drive(port: &mut dyn Port, machine: &mut dyn Machine) -> Result<(), PortE
                 let token = transaction.token;
                 let rcode = match port.send(transaction) {
                     Ok(()) => continue,
-                    Err(error @ PortError::Gone { .. }) => return Err(error),
+                    Err(error @ (PortError::Gone { .. } | PortError::Deviation(_))) => {
+                        return Err(error);
+                    }
                     Err(PortError::NoSuchNode { .. }) => RCode::GENERATION,
                     Err(error) => {
                         tracing::warn!(%error, "a request could not be sent");
@@ -257,7 +278,9 @@ pub fn drive(port: &mut dyn Port, machine: &mut dyn Machine) -> Result<(), PortE
             }
             Action::Respond { handle, response } => match port.respond(handle, response) {
                 Ok(()) => {}
-                Err(error @ PortError::Gone { .. }) => return Err(error),
+                Err(error @ (PortError::Gone { .. } | PortError::Deviation(_))) => {
+                    return Err(error);
+                }
                 Err(error) => tracing::warn!(%error, "a request could not be answered"),
             },
         }
