@@ -209,6 +209,12 @@ pub trait Port: Send {
     /// [`PortError::Os`], [`PortError::Gone`].
     fn next_event(&mut self, timeout: Option<Duration>) -> Result<Option<Event>, PortError>;
 
+    /// Whether [`Self::input`] and [`Self::output`] want to be called. Where nobody records or
+    /// replays, nothing needs to be put into words.
+    fn is_taped(&self) -> bool {
+        false
+    }
+
     /// Something from outside of the bus on which what follows depends, such as a client's
     /// request. A port that records notes it; one that replays gives the recorded one instead,
     /// or none.

@@ -12,10 +12,67 @@ use crate::bus::{
 };
 use crate::port::{Node, ResetKind};
 
+/// The address ranges that a port has given, by the names that a recording has for them.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols(Vec<(String, AddressRange)>);
+
+impl Symbols {
+    /// Takes in what a line says of ranges: given, or given back.
+    pub fn observe(&mut self, what: &What) {
+        match what {
+            What::Allocate {
+                length,
+                start,
+                symbol,
+            } => {
+                if let Some(start) = self.resolve(start)
+                    && let Ok(range) = AddressRange::new(start, *length)
+                {
+                    self.0.push((symbol.clone(), range));
+                }
+            }
+            What::Deallocate { addr } => self.0.retain(|(symbol, _)| symbol != addr),
+            _ => {}
+        }
+    }
+
+    /// The address by its range's name, or in hexadecimal.
+    #[must_use]
+    pub fn name(&self, address: Address) -> String {
+        for (symbol, range) in &self.0 {
+            match range.offset_of(address, 0) {
+                Some(0) => return symbol.clone(),
+                Some(offset) => return format!("{symbol}+{offset:#x}"),
+                None => {}
+            }
+        }
+        address.to_string()
+    }
+
+    /// The address that is written so.
+    #[must_use]
+    pub fn resolve(&self, text: &str) -> Option<Address> {
+        let (symbol, offset) = match text.split_once('+') {
+            Some((symbol, offset)) => (
+                symbol,
+                u64::from_str_radix(offset.strip_prefix("0x")?, 16).ok()?,
+            ),
+            None => (text, 0),
+        };
+        if symbol.starts_with('$') {
+            let mut ranges = self.0.iter();
+            let (_, range) = ranges.find(|(own, _)| own == symbol)?;
+            return range.start().checked_add(offset);
+        }
+        let address = u64::from_str_radix(symbol, 16).ok()?;
+        (address <= Address::MAX.get()).then(|| Address::new(address))
+    }
+}
+
 /// The names of one port's things: address ranges, transactions and requests.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    ranges: Vec<(String, AddressRange)>,
+    symbols: Symbols,
     given: u32,
     sent: u64,
     tokens: BTreeMap<u64, Token>,
@@ -36,47 +93,20 @@ impl Names {
     }
 
     pub(super) fn allocated(&mut self, range: AddressRange) -> What {
-        let symbol = self.symbol();
-        self.ranges.push((symbol.clone(), range));
-        What::Allocate {
+        let what = What::Allocate {
             length: range.length(),
             start: range.start().to_string(),
-            symbol,
-        }
+            symbol: self.symbol(),
+        };
+        self.symbols.observe(&what);
+        what
     }
 
     pub(super) fn deallocated(&mut self, range: AddressRange) -> What {
-        let addr = self.address(range.start());
-        self.ranges.retain(|(_, own)| *own != range);
-        What::Deallocate { addr }
-    }
-
-    pub(super) fn address(&self, address: Address) -> String {
-        for (symbol, range) in &self.ranges {
-            match range.offset_of(address, 0) {
-                Some(0) => return symbol.clone(),
-                Some(offset) => return format!("{symbol}+{offset:#x}"),
-                None => {}
-            }
-        }
-        address.to_string()
-    }
-
-    fn read_address(&self, text: &str) -> Option<Address> {
-        let (symbol, offset) = match text.split_once('+') {
-            Some((symbol, offset)) => (
-                symbol,
-                u64::from_str_radix(offset.strip_prefix("0x")?, 16).ok()?,
-            ),
-            None => (text, 0),
-        };
-        if symbol.starts_with('$') {
-            let mut ranges = self.ranges.iter();
-            let (_, range) = ranges.find(|(own, _)| own == symbol)?;
-            return range.start().checked_add(offset);
-        }
-        let address = u64::from_str_radix(symbol, 16).ok()?;
-        (address <= Address::MAX.get()).then(|| Address::new(address))
+        let addr = self.symbols.name(range.start());
+        let what = What::Deallocate { addr };
+        self.symbols.observe(&what);
+        what
     }
 
     fn op(&self, address: Address, operation: &Operation) -> Op {
@@ -89,7 +119,7 @@ impl Names {
         };
         Op {
             tcode,
-            addr: self.address(address),
+            addr: self.symbols.name(address),
             len,
             data: Payload::of(data),
         }
@@ -178,7 +208,7 @@ impl Names {
                     handle,
                     source: node_id(src)?,
                     generation: Generation(*generation),
-                    address: self.read_address(&op.addr)?,
+                    address: self.symbols.resolve(&op.addr)?,
                     operation: operation(op)?,
                 })
             }
@@ -203,16 +233,14 @@ impl Names {
         })
     }
 
-    /// The range that a recording has, under its name.
-    pub(super) fn read_range(
-        &mut self,
-        length: u64,
-        start: &str,
-        symbol: &str,
-    ) -> Option<AddressRange> {
-        let start = self.read_address(start)?;
-        let range = AddressRange::new(start, length).ok()?;
-        self.ranges.push((symbol.to_string(), range));
+    /// The range that a line gives, under its name.
+    pub(super) fn read_range(&mut self, what: &What) -> Option<AddressRange> {
+        let What::Allocate { length, start, .. } = what else {
+            return None;
+        };
+        let start = self.symbols.resolve(start)?;
+        let range = AddressRange::new(start, *length).ok()?;
+        self.symbols.observe(what);
         Some(range)
     }
 }

@@ -35,7 +35,8 @@ mod replay;
 #[cfg(test)]
 mod tests;
 
-pub use line::{Header, Line, Op, Payload, PortHeader, SCHEMA, What};
+pub use describe::Symbols;
+pub use line::{Header, Line, NodeLine, Op, Payload, PeerLine, PortHeader, SCHEMA, What};
 pub use reader::{Recording, TraceError};
 pub use recorder::{Recorder, Tape};
 pub use replay::{Mode, Replay, Verdict};

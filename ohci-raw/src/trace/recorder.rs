@@ -170,6 +170,10 @@ impl Port for Recorder {
         self.failed(result)
     }
 
+    fn is_taped(&self) -> bool {
+        true
+    }
+
     fn input(&mut self, live: Option<String>) -> Option<String> {
         let input = self.inner.input(live)?;
         match serde_json::from_str(&input) {

@@ -269,19 +269,11 @@ impl Port for Replay {
     fn allocate(&mut self, length: u64) -> Result<AddressRange, PortError> {
         let mut state = self.verdict.lock();
         state.failure()?;
-        let wish = format!("an allocation of {length} bytes");
-        let Some(What::Allocate {
-            length: given,
-            start,
-            symbol,
-        }) = state.peek().filter(
-            |what| matches!(what, What::Allocate { length: given, .. } if *given == length),
-        )
-        else {
-            return Err(state.deviate(&wish));
-        };
-        let Some(range) = self.names.read_range(*given, start, symbol) else {
-            return Err(state.deviate(&wish));
+        let same =
+            |what: &&What| matches!(what, What::Allocate { length: given, .. } if *given == length);
+        let line = state.peek().filter(same);
+        let Some(range) = line.and_then(|line| self.names.read_range(line)) else {
+            return Err(state.deviate(&format!("an allocation of {length} bytes")));
         };
         let at = state.next;
         state.take(at);
@@ -315,6 +307,10 @@ impl Port for Replay {
 
     fn reset_bus(&mut self, kind: ResetKind) -> Result<(), PortError> {
         self.deed(&describe::reset(kind))
+    }
+
+    fn is_taped(&self) -> bool {
+        true
     }
 
     fn input(&mut self, _: Option<String>) -> Option<String> {

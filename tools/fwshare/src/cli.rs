@@ -38,7 +38,7 @@ fn after_help() -> String {
 }
 
 const BUS_HELP: &str = "\
-Where the bus is: a folder of nodes, or emulated[:KEY=VALUE,...]
+Where the bus is: a folder of nodes, emulated[:KEY=VALUE,...] or replay:FILE
 
 The folder of FireWire nodes is /dev on a host with FireWire. `emulated` is a virtual bus inside \
 this process, with one bridge and one disk, for which there are these keys:
@@ -49,9 +49,16 @@ this process, with one bridge and one disk, for which there are these keys:
   sector=512    or 2048 or 4096 bytes
   logins=N      how many logins the bridge has room for
   hosts=1       how many hosts this process plays, up to 62
+  bad=LBA-LBA   blocks that can be neither read nor written
+  guid=GUID     the bridge's GUID
+  script=FILE   what the first host does, in virtual time: lines of read OFFSET LENGTH,
+                write OFFSET LENGTH BYTE, flush, reset, stop
   speed=S400    or S100, S200, S800, S1600, S3200
 
-A comma in the name of a file is written twice.";
+A comma in the name of a file is written twice.
+
+replay:FILE runs the command on a recording instead, byte by byte; replay:FILE,mode=relaxed is \
+less strict about node ids and order.";
 
 /// Share a FireWire (SBP-2) disk between hosts.
 ///
@@ -64,6 +71,9 @@ A comma in the name of a file is written twice.";
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
+    /// Record all that goes over the bus into a new file, to be shown and replayed with trace
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) record: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }
@@ -88,13 +98,14 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     Logout(LogoutArgs),
     Rom(RomVerbArgs),
+    Trace(TraceArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct BusArgs {
-    /// Where the bus is: a folder of nodes, or emulated[:KEY=VALUE,...]
+    /// Where the bus is: a folder of nodes, emulated[:KEY=VALUE,...] or replay:FILE
     #[arg(long, value_name = "BUS", default_value = "/dev", long_help = BUS_HELP)]
     pub(crate) bus: BusSpec,
 }
@@ -250,6 +261,79 @@ pub(crate) struct RomVerbArgs {
     pub(crate) rom: RomArgs,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
+}
+
+/// Record what goes over the bus, look at it, and replay it
+///
+/// A recording is JSON Lines: one transaction, event or input per line. It has all the data that
+/// went over the bus, that of files too: scrub it before you give it away. A recording of your
+/// disk makes a test for everybody.
+#[derive(Args, Debug)]
+pub(crate) struct TraceArgs {
+    #[command(subcommand)]
+    pub(crate) what: TraceVerb,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum TraceVerb {
+    /// Run a command and record it: fwshare trace record FILE -- scan
+    Record {
+        /// The new file
+        file: std::path::PathBuf,
+        /// What is to be run, without the name fwshare
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Show a recording, a line per transaction
+    Show {
+        /// The recording
+        file: std::path::PathBuf,
+        /// How long things took instead, by kind
+        #[arg(long)]
+        stat: bool,
+    },
+    /// Run the recorded command again on its recording
+    ///
+    /// Every byte that it sends must be as recorded, in the same order. At the first that is not,
+    /// the line, what it has and what came instead are told, and the exit code is 1.
+    Replay {
+        /// The recording
+        file: std::path::PathBuf,
+        /// Let node ids, generations, speeds, and the order of what stands together be others
+        #[arg(long)]
+        relaxed: bool,
+    },
+    /// Take the data of the disk's sectors out of a recording
+    ///
+    /// Their lengths and SHA-256 stay, and so does all else: commands, INQUIRY data, sense data.
+    /// What is left can still be replayed.
+    Scrub {
+        /// The recording
+        file: std::path::PathBuf,
+        /// The new file
+        output: std::path::PathBuf,
+    },
+    /// Write a recording for Wireshark
+    Export {
+        /// The recording
+        file: std::path::PathBuf,
+        /// The new file, of type pcapng; packets are of LINKTYPE_USER0 as IEEE 1394 has them
+        #[arg(long, value_name = "FILE")]
+        pcapng: std::path::PathBuf,
+    },
+    /// Make a recording of what the kernel's tracepoints say
+    ///
+    /// For disks that the kernel's own driver uses (Linux 6.10 and later). As root:
+    ///
+    /// cd /sys/kernel/tracing; echo 1 > events/firewire/enable; cat trace_pipe > FILE
+    #[command(verbatim_doc_comment)]
+    Import {
+        /// What trace or trace_pipe gave
+        #[arg(long, value_name = "FILE")]
+        ftrace: std::path::PathBuf,
+        /// The new file
+        output: std::path::PathBuf,
+    },
 }
 
 /// Write the manual pages

@@ -25,7 +25,7 @@ impl Company {
     /// Logs them out.
     pub(crate) fn leave(self) {
         for session in self.0 {
-            if let Err(error) = session.stop() {
+            if let Err(error) = session.stop(true) {
                 tracing::warn!("one of the other hosts is not logged out: {error}");
             }
         }

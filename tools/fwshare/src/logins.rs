@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::bus;
+use crate::bus::{self, Taping};
 use crate::cli::LoginsArgs;
 use crate::company::Company;
 use crate::device::{self, Found};
@@ -31,8 +31,8 @@ struct Login {
     name: Option<String>,
 }
 
-pub(crate) fn run(args: &LoginsArgs) -> Result<(), Failure> {
-    let mut buses = bus::open(&args.bus.bus)?;
+pub(crate) fn run(args: &LoginsArgs, taping: &Taping) -> Result<(), Failure> {
+    let mut buses = bus::open(&args.bus.bus, taping)?;
     let found = device::survey(&mut buses)?;
     let place = device::logical_unit(&found, args.target.target.as_ref(), &args.bus.bus)?;
     let bus = &mut buses[place.found.bus];

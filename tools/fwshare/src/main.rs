@@ -18,6 +18,7 @@ mod scan;
 mod session;
 mod signals;
 mod status;
+mod trace;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
+use crate::bus::Taping;
 use crate::cli::{Cli, Verb, Verbosity};
 use crate::error::Failure;
 
@@ -32,14 +34,14 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     log(&cli.verbosity);
     let (result, json) = match &cli.verb {
-        Verb::Scan(args) => (scan::run(args), args.json),
-        Verb::Login(args) => (login::run(args, !cli.verbosity.quiet), args.json),
-        Verb::Logins(args) => (logins::run(args), args.json),
-        Verb::Status(args) => (status::run(args), args.json),
-        Verb::Logout(args) => (logout::run(args), args.json),
-        Verb::Rom(args) => (rom_verb::run(args), args.rom.json),
-        Verb::Man(args) => (pages::man(args), false),
-        Verb::Completions(args) => (pages::completions(args), false),
+        Verb::Trace(args) => (trace::run(args, &cli.verbosity), false),
+        _ => {
+            let taping = match &cli.record {
+                Some(file) => Taping::record(file.clone(), trace::own_command()),
+                None => Taping::default(),
+            };
+            run(&cli, &taping)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,6 +49,26 @@ fn main() -> ExitCode {
             report(&failure, json);
             ExitCode::from(failure.code())
         }
+    }
+}
+
+/// Runs a verb, and says whether it was to speak JSON.
+fn run(cli: &Cli, taping: &Taping) -> (Result<(), Failure>, bool) {
+    let (result, json) = match &cli.verb {
+        Verb::Scan(args) => (scan::run(args, taping), args.json),
+        Verb::Login(args) => (login::run(args, !cli.verbosity.quiet, taping), args.json),
+        Verb::Logins(args) => (logins::run(args, taping), args.json),
+        Verb::Status(args) => (status::run(args), args.json),
+        Verb::Logout(args) => (logout::run(args), args.json),
+        Verb::Rom(args) => (rom_verb::run(args, taping), args.rom.json),
+        Verb::Trace(args) => (trace::run(args, &cli.verbosity), false),
+        Verb::Man(args) => (pages::man(args), false),
+        Verb::Completions(args) => (pages::completions(args), false),
+    };
+    // A deviation is why anything else has failed.
+    match taping.verdict() {
+        Err(deviation) => (Err(deviation), json),
+        Ok(_) => (result, json),
     }
 }
 

@@ -3,13 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use crate::bus::{self, BusSpec};
+use crate::bus::{self, BusSpec, Taping};
 use crate::cli::RomVerbArgs;
 use crate::device::{self, TargetSpec};
 use crate::error::{Exit, Failure};
 use crate::rom;
 
-pub(crate) fn run(args: &RomVerbArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &RomVerbArgs, taping: &Taping) -> Result<(), Failure> {
     let (source, bus) = (&args.rom.source, &args.bus.bus);
     let mut out = io::stdout().lock();
     if source == "-" || is_file(source, bus) {
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &RomVerbArgs) -> Result<(), Failure> {
         let message = format!("no ROM: there is no file {source:?}, and {error}");
         Failure::new(Exit::Error, message)
     })?;
-    let mut buses = bus::open(bus).map_err(|failure| {
+    let mut buses = bus::open(bus, taping).map_err(|failure| {
         failure.advise(format!(
             "there is no file {source:?} here, so a device was looked for"
         ))

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::bus;
+use crate::bus::{self, Taping};
 use crate::cli::ScanArgs;
 use crate::company::Company;
 use crate::device::{self, Found, Place};
@@ -10,8 +10,8 @@ use crate::error::Failure;
 use crate::output::{self, Table};
 use crate::session;
 
-pub(crate) fn run(args: &ScanArgs) -> Result<(), Failure> {
-    let mut buses = bus::open(&args.bus.bus)?;
+pub(crate) fn run(args: &ScanArgs, taping: &Taping) -> Result<(), Failure> {
+    let mut buses = bus::open(&args.bus.bus, taping)?;
     let found = device::survey(&mut buses)?;
     let mut nodes = Vec::new();
     for node in &found {

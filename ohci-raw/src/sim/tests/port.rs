@@ -247,3 +247,13 @@ fn a_thread_that_panics_with_the_bus_in_hand_does_not_take_it_along() {
     port.send(read).unwrap();
     assert_eq!(wait(&mut port, response).0, RCode::COMPLETE);
 }
+
+#[test]
+fn virtual_time_jumps_to_what_is_waited_for() {
+    let bus = SharedBus::in_virtual_time(Timing::Immediate);
+    let mut port = bus.attach_host(config(1, Speed::S400));
+    assert!(port.next_event(None).unwrap().is_some(), "its own reset");
+    let day = Duration::from_secs(86_400);
+    assert_eq!(port.next_event(Some(day)).unwrap(), None);
+    assert_eq!(port.now(), Instant::ZERO + day);
+}

@@ -1,8 +1,10 @@
 //! A bridge in software, its disk, and what is said of both.
 
+mod bad_blocks;
 mod image;
 mod spec;
 
+use self::bad_blocks::BadBlocks;
 pub use self::image::{Image, ImageError};
 pub use self::spec::{BridgeSpec, BridgeSpecError, Storage};
 
@@ -58,6 +60,10 @@ pub fn assemble(spec: &BridgeSpec) -> Result<(NodeConfig, Bridge), AssemblyError
         profile = profile.with_eui64(guid);
     }
     let medium = medium(spec)?;
+    let medium = match spec.bad {
+        Some(bad) => Box::new(BadBlocks::new(medium, bad)),
+        None => medium,
+    };
     let blocks = medium.blocks();
     if blocks > MAX_BLOCKS_10_BYTE_CDB && !profile.identity.long_commands {
         let profile = profile.name;

@@ -28,6 +28,8 @@ pub struct BridgeSpec {
     pub speed: Option<Speed>,
     /// The node's EUI-64, unless that of the profile.
     pub guid: Option<Eui64>,
+    /// Blocks that can be neither read nor written, the first and the last.
+    pub bad: Option<(u64, u64)>,
 }
 
 /// Where an emulated disk's bytes are.
@@ -66,8 +68,8 @@ pub enum BridgeSpecError {
 
 impl BridgeSpec {
     /// What a bridge can be told.
-    pub const KEYS: [&'static str; 7] = [
-        "image", "size", "profile", "sector", "logins", "speed", "guid",
+    pub const KEYS: [&'static str; 8] = [
+        "image", "size", "profile", "sector", "logins", "speed", "guid", "bad",
     ];
 
     /// Takes what concerns the bridge out of `options`.
@@ -91,6 +93,13 @@ impl BridgeSpec {
                 allowed: "an EUI-64 of 16 hexadecimal digits".to_owned(),
             })
         });
+        let bad = options.take("bad").map(|value| {
+            bad_blocks(&value).ok_or_else(|| OptionsError::Value {
+                key: "bad",
+                value,
+                allowed: "a block, or the first and the last: FIRST-LAST".to_owned(),
+            })
+        });
         Ok(Self {
             storage,
             profile: profile.unwrap_or(BridgeProfile::NAMES[0]).to_owned(),
@@ -98,6 +107,7 @@ impl BridgeSpec {
             logins: options.in_range("logins", 1..=BridgeProfile::MAX_LOGINS)?,
             speed: options.one_of("speed", &Speed::ALL, Speed::to_string)?,
             guid: guid.transpose()?,
+            bad: bad.transpose()?,
         })
     }
 }
@@ -108,6 +118,17 @@ impl FromStr for BridgeSpec {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::from_options(&mut Options::parse(text, &Self::KEYS)?)
     }
+}
+
+fn bad_blocks(text: &str) -> Option<(u64, u64)> {
+    let number = |text: &str| {
+        // parse alone would let a plus sign pass.
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| digits)
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (number(first)?, number(last)?);
+    (first <= last).then_some((first, last))
 }
 
 fn memory_size(text: Option<&str>, sector: u32) -> Result<u64, BridgeSpecError> {
@@ -153,6 +174,8 @@ mod tests {
             ("logins=99999999999999999999", "from 1 to 42"),
             ("speed=S500", "S100, S200, S400, S800, S1600 or S3200"),
             ("guid=12", "16 hexadecimal digits"),
+            ("bad=2-1", "FIRST-LAST"),
+            ("bad=+1", "FIRST-LAST"),
         ] {
             let error = text.parse::<BridgeSpec>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
@@ -168,14 +191,14 @@ mod tests {
             logins: None,
             speed: None,
             guid: None,
+            bad: None,
         };
         assert_eq!("".parse(), Ok(expected));
     }
 
     #[test]
     fn every_key_is_heard() {
-        let text =
-            "speed=s800,logins=2,sector=4096,profile=generic,size=3T,guid=0x0001020304050607";
+        let text = "speed=s800,logins=2,sector=4096,profile=generic,size=3T,guid=0x0001020304050607,bad=7-9";
         let expected = BridgeSpec {
             storage: Storage::Memory(3 << 40),
             profile: "generic".into(),
@@ -183,6 +206,7 @@ mod tests {
             logins: Some(2),
             speed: Some(Speed::S800),
             guid: Some(Eui64(0x0001_0203_0405_0607)),
+            bad: Some((7, 9)),
         };
         assert_eq!(text.parse(), Ok(expected));
     }

@@ -20,7 +20,10 @@ impl EmulatedBus {
     pub(crate) fn new(emulation: &Emulation) -> Result<Self, AssemblyError> {
         let (config, bridge) = bridge::assemble(&emulation.bridge)?;
         let speed = config.speed;
-        let bus = SharedBus::new(Timing::Immediate);
+        let bus = match emulation.script {
+            Some(_) => SharedBus::in_virtual_time(Timing::Immediate),
+            None => SharedBus::new(Timing::Immediate),
+        };
         bus.attach_machine(config, bridge.claims(), Box::new(bridge));
         Ok(Self {
             bus,

@@ -1,7 +1,9 @@
 //! Where the bus is, and the ports to it.
 
 mod emulated;
+mod script;
 mod spec;
+mod taping;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,9 @@ use ohci_raw::cdev::{self, CdevPort, DiscoveryError, OpenError};
 use ohci_raw::port::{Node, Port, PortError};
 
 use self::emulated::EmulatedBus;
+use self::script::{Script, Scripted};
 pub(crate) use self::spec::BusSpec;
+pub(crate) use self::taping::{Taping, no_recording};
 use crate::error::{Exit, Failure};
 
 /// What to do where this user may not open the nodes. SBP-2 needs both the disk's node and the
@@ -36,12 +40,17 @@ pub(crate) struct Bus {
 }
 
 /// The buses that `spec` names: the emulated one, or that of each controller.
-pub(crate) fn open(spec: &BusSpec) -> Result<Vec<Bus>, Failure> {
-    match spec {
+pub(crate) fn open(spec: &BusSpec, taping: &Taping) -> Result<Vec<Bus>, Failure> {
+    let buses = match spec {
         BusSpec::Folder(folder) => open_folder(folder),
+        BusSpec::Replay { path, mode } => taping.replay(path, *mode),
         BusSpec::Emulated(emulation) => {
+            let script = emulation.script.as_deref().map(read_script).transpose()?;
             let mut bus = EmulatedBus::new(emulation).map_err(no_emulation)?;
-            let port = bus.host();
+            let mut port = bus.host();
+            if let Some(script) = script {
+                port = Box::new(Scripted::new(port, script));
+            }
             let others = (1..emulation.hosts).map(|_| bus.host()).collect();
             Ok(vec![Bus {
                 folder: None,
@@ -49,7 +58,17 @@ pub(crate) fn open(spec: &BusSpec) -> Result<Vec<Bus>, Failure> {
                 others,
             }])
         }
-    }
+    };
+    taping.tape(buses?)
+}
+
+fn read_script(path: &Path) -> Result<Script, Failure> {
+    Script::read(path).map_err(|error| {
+        Failure::new(
+            Exit::Error,
+            format!("the script {}: {error}", path.display()),
+        )
+    })
 }
 
 fn open_folder(folder: &Path) -> Result<Vec<Bus>, Failure> {
@@ -176,7 +195,7 @@ pub(crate) fn nothing_found(bus: &BusSpec) -> Failure {
             .advise(CHECK_HARDWARE)
             .advise(UDEV_RULE)
             .advise(TRY_EMULATED),
-        BusSpec::Emulated(_) => failure,
+        BusSpec::Emulated(_) | BusSpec::Replay { .. } => failure,
     }
 }
 
@@ -186,7 +205,7 @@ mod tests {
 
     fn failure(spec: &str) -> Failure {
         let spec: BusSpec = spec.parse().unwrap();
-        open(&spec).map(|_| ()).unwrap_err()
+        open(&spec, &Taping::default()).map(|_| ()).unwrap_err()
     }
 
     #[test]
@@ -221,7 +240,7 @@ mod tests {
         let spec: BusSpec = "emulated:hosts=3,profile=generic,speed=S200"
             .parse()
             .unwrap();
-        let mut bus = open(&spec).unwrap().remove(0);
+        let mut bus = open(&spec, &Taping::default()).unwrap().remove(0);
         let nodes = bus.nodes().unwrap();
         let mut ids: Vec<_> = nodes.iter().map(|node| node.eui64).collect();
         ids.dedup();

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use fwlab::bridge::{BridgeSpec, BridgeSpecError};
 use fwlab::options::{Options, OptionsError};
+use ohci_raw::trace::Mode;
 
 /// A bus has ids for 63 nodes, one of which is the bridge.
 const HOSTS: RangeInclusive<usize> = 1..=62;
@@ -18,6 +19,13 @@ pub(crate) enum BusSpec {
     Folder(PathBuf),
     /// A virtual bus inside this process, with one bridge.
     Emulated(Emulation),
+    /// A recording.
+    Replay {
+        /// Its file.
+        path: PathBuf,
+        /// How closely it must be followed.
+        mode: Mode,
+    },
 }
 
 /// An emulated bus.
@@ -27,6 +35,8 @@ pub(crate) struct Emulation {
     pub(crate) bridge: BridgeSpec,
     /// How many hosts this process plays.
     pub(crate) hosts: usize,
+    /// What the first host does, in virtual time.
+    pub(crate) script: Option<PathBuf>,
 }
 
 /// A `--bus` that makes no sense.
@@ -34,9 +44,7 @@ pub(crate) struct Emulation {
 pub(crate) enum BusSpecError {
     #[error("a bus must be named: a folder such as /dev, or emulated")]
     Empty,
-    #[error(
-        "recordings cannot be replayed yet: name a folder such as /dev, or emulated[:KEY=VALUE,...]"
-    )]
+    #[error("a recording must be named: replay:FILE")]
     Replay,
     #[error("the emulated bus: {0}")]
     Emulated(#[from] BridgeSpecError),
@@ -56,10 +64,34 @@ impl FromStr for BusSpec {
             _ if text.is_empty() => Err(BusSpecError::Empty),
             _ if text == "emulated" => Emulation::parse("").map(Self::Emulated),
             Some(("emulated", options)) => Emulation::parse(options).map(Self::Emulated),
-            Some(("replay", _)) => Err(BusSpecError::Replay),
+            Some(("replay", rest)) => replay(rest),
             _ => Ok(Self::Folder(text.into())),
         }
     }
+}
+
+impl BusSpec {
+    /// Whether what happens is laid down already: nobody is waited for.
+    pub(crate) const fn runs_by_itself(&self) -> bool {
+        match self {
+            Self::Folder(_) => false,
+            Self::Emulated(emulation) => emulation.script.is_some(),
+            Self::Replay { .. } => true,
+        }
+    }
+}
+
+fn replay(text: &str) -> Result<BusSpec, BusSpecError> {
+    let (path, mode) = match text.rsplit_once(",mode=") {
+        Some((path, "relaxed")) => (path, Mode::Relaxed),
+        Some((path, "strict")) => (path, Mode::Strict),
+        _ => (text, Mode::Strict),
+    };
+    if path.is_empty() {
+        return Err(BusSpecError::Replay);
+    }
+    let path = path.into();
+    Ok(BusSpec::Replay { path, mode })
 }
 
 impl fmt::Display for BusSpec {
@@ -68,6 +100,7 @@ impl fmt::Display for BusSpec {
         match self {
             Self::Folder(folder) => write!(f, "{}", folder.display()),
             Self::Emulated(_) => f.write_str("the emulated bus"),
+            Self::Replay { path, .. } => write!(f, "the recording {}", path.display()),
         }
     }
 }
@@ -75,10 +108,12 @@ impl fmt::Display for BusSpec {
 impl Emulation {
     fn parse(text: &str) -> Result<Self, BusSpecError> {
         let mut keys = BridgeSpec::KEYS.to_vec();
-        keys.push("hosts");
+        keys.extend(["hosts", "script"]);
         let mut options = Options::parse(text, &keys)?;
         let hosts = options.in_range("hosts", HOSTS)?;
+        let script = options.take("script").map(PathBuf::from);
         Ok(Self {
+            script,
             bridge: BridgeSpec::from_options(&mut options)?,
             hosts: hosts.unwrap_or(*HOSTS.start()),
         })
@@ -93,7 +128,8 @@ mod tests {
     fn a_bad_key_or_value_is_refused_and_told_what_is_allowed() {
         for (text, expected) in [
             ("", "a folder such as /dev"),
-            ("replay:x", "cannot be replayed yet"),
+            ("replay:", "replay:FILE"),
+            ("replay:,mode=strict", "replay:FILE"),
             ("emulated:imag=x", "image, size, profile, sector"),
             ("emulated:size=0", "at least one sector"),
             ("emulated:hosts=0", "from 1 to 62"),
@@ -118,8 +154,25 @@ mod tests {
             ),
         ] {
             let bridge = bridge.parse().unwrap();
-            let expected = BusSpec::Emulated(Emulation { bridge, hosts });
+            let expected = BusSpec::Emulated(Emulation {
+                bridge,
+                hosts,
+                script: None,
+            });
             assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_recording_is_followed_strictly_unless_told_otherwise() {
+        for (text, path, mode) in [
+            ("replay:x", "x", Mode::Strict),
+            ("replay:a,b:c", "a,b:c", Mode::Strict),
+            ("replay:x,mode=relaxed", "x", Mode::Relaxed),
+            ("replay:x,mode=strict", "x", Mode::Strict),
+        ] {
+            let path = path.into();
+            assert_eq!(text.parse(), Ok(BusSpec::Replay { path, mode }), "{text}");
         }
     }
 

@@ -96,6 +96,6 @@ pub(crate) fn is_node_path(text: &str, bus: &BusSpec) -> bool {
         BusSpec::Folder(folder) => {
             name.is_some_and(is_node_name) && path.parent() == Some(folder.as_path())
         }
-        BusSpec::Emulated(_) => false,
+        BusSpec::Emulated(_) | BusSpec::Replay { .. } => false,
     }
 }

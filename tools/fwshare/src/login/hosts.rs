@@ -117,8 +117,8 @@ impl Hosts {
     }
 
     /// Lets the clients finish, flushes, and logs out. Goes on where something fails, and tells
-    /// the first failure.
-    pub(super) fn leave(self) -> Result<(), Failure> {
+    /// the first failure. Unless `ask`, the sessions end by themselves and are only waited for.
+    pub(super) fn leave(self, ask: bool) -> Result<(), Failure> {
         let mut sessions = Vec::new();
         for host in self.hosts {
             if let Some(server) = host.server {
@@ -136,7 +136,7 @@ impl Hosts {
         let mut result = Ok(());
         for session in sessions {
             log(&session.watch().state().counters);
-            if let Err(error) = session.stop() {
+            if let Err(error) = session.stop(ask) {
                 let failure = failure::of_end(&error, &self.name);
                 if result.is_ok() {
                     result = Err(failure);

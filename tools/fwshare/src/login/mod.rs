@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use self::hosts::Hosts;
 use self::shown::Shown;
-use crate::bus;
+use crate::bus::{self, BusSpec, Taping};
 use crate::cli::{ExportSpec, LoginArgs, OnOff};
 use crate::control::{Control, HostStatus, Source, Status};
 use crate::device::{self, Place};
@@ -21,10 +21,10 @@ use crate::signals::Stop;
 const ROUND: Duration = Duration::from_millis(250);
 
 /// Logs in, serves, and logs out. `chatty`: progress goes to standard error.
-pub(crate) fn run(args: &LoginArgs, chatty: bool) -> Result<(), Failure> {
+pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
     check(&args.exports)?;
     let stop = Stop::on_signals()?;
-    let mut buses = bus::open(&args.bus.bus)?;
+    let mut buses = bus::open(&args.bus.bus, taping)?;
     let found = device::survey(&mut buses)?;
     let place = device::logical_unit(&found, args.target.target.as_ref(), &args.bus.bus)?;
     if !place.device_type().is_disk() {
@@ -39,15 +39,18 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool) -> Result<(), Failure> {
     let mut control = None;
     let served = serve(args, &mut hosts, ports, &stop, |hosts| {
         let shown = Shown::new(args, &place, hosts);
-        let source = source(args, &place, hosts);
-        match Control::open(args.run_dir.run_dir.as_deref(), source, stop.wish()) {
-            Ok(opened) => control = Some(opened),
-            Err(failure) => tracing::warn!("status and logout cannot reach this login: {failure}"),
-        }
         if args.json {
             output::print(&shown.json()?)?;
         } else {
             output::print(&shown.text())?;
+        }
+        if matches!(args.bus.bus, BusSpec::Replay { .. }) {
+            return Ok(());
+        }
+        let source = source(args, &place, hosts);
+        match Control::open(args.run_dir.run_dir.as_deref(), source, stop.wish()) {
+            Ok(opened) => control = Some(opened),
+            Err(failure) => tracing::warn!("status and logout cannot reach this login: {failure}"),
         }
         if chatty {
             output::complain(
@@ -59,7 +62,7 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool) -> Result<(), Failure> {
     if chatty && served.is_ok() {
         output::complain("fwshare: stopping; a second signal does not wait for clients and disk");
     }
-    let left = hosts.leave();
+    let left = hosts.leave(!args.bus.bus.runs_by_itself() || served.is_err());
     let ended = served.and(left);
     if let Some(control) = control {
         control.close(&ended);
@@ -121,6 +124,9 @@ fn serve(
     }
     hosts.export(&args.exports)?;
     show(hosts).map_err(Failure::with_data_shown)?;
+    if args.bus.bus.runs_by_itself() {
+        return Ok(());
+    }
     while !stop.wait(ROUND) {
         hosts.check().map_err(Failure::with_data_shown)?;
     }

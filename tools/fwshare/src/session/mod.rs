@@ -6,6 +6,7 @@
 
 mod error;
 mod export;
+mod input;
 mod query;
 mod worker;
 
@@ -22,6 +23,7 @@ use sbp2::scsi::DiskInfo;
 use sbp2::unit::{Quirks, Unit};
 
 pub(crate) use error::SessionError;
+pub(crate) use input::sha256;
 pub(crate) use query::query_logins;
 
 use self::export::ExportedDisk;
@@ -232,14 +234,17 @@ impl Session {
         }
     }
 
-    /// Flushes, logs out and ends the thread. Requests that have not ended are waited for.
+    /// Flushes, logs out and ends the thread; unless `ask`, waits until it does so by itself.
+    /// Requests that have not ended are waited for.
     ///
     /// # Errors
     /// [`SessionError::Flush`], [`SessionError::Logout`]; the session has ended all the same.
-    pub(crate) fn stop(mut self) -> Result<(), SessionError> {
-        // If it is gone, its last word is in `ended`.
-        let _ = self.orders.send(Order::Stop);
-        self.waker.wake();
+    pub(crate) fn stop(mut self, ask: bool) -> Result<(), SessionError> {
+        if ask {
+            // If it is gone, its last word is in `ended`.
+            let _ = self.orders.send(Order::Stop);
+            self.waker.wake();
+        }
         let verdict = match self.ended.recv_timeout(STOP_PATIENCE) {
             Ok(verdict) => verdict,
             Err(RecvTimeoutError::Disconnected) => Err(SessionError::Died),

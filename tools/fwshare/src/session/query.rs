@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ohci_raw::port::{Port, drive};
 use sbp2::initiator::{Initiator, Logins, Notice};
@@ -30,7 +30,7 @@ fn ask(
 
     announce(port, initiator)?;
     initiator.query_logins(port.now());
-    let deadline = Instant::now() + patience;
+    let deadline = port.now() + patience;
     loop {
         drive(port, initiator)?;
         while let Some(notice) = initiator.poll_notice() {
@@ -38,7 +38,7 @@ fn ask(
                 return result.map_err(SessionError::Query);
             }
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_since(port.now());
         if left.is_zero() {
             return Err(SessionError::TimedOut(patience));
         }

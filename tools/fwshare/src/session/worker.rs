@@ -12,7 +12,7 @@ use sbp2::initiator::{Config, Logins, ManagementError};
 use sbp2::unit::Quirks;
 
 use super::export::{in_blocks, in_words};
-use super::{Info, Order, SessionError, State, Watch};
+use super::{Info, Order, SessionError, State, Watch, input};
 
 /// Where the session is on its way.
 enum Stage {
@@ -36,7 +36,9 @@ pub(super) struct Worker {
     port: Box<dyn Port>,
     disk: Disk,
     orders: Receiver<Order>,
-    completions: BTreeMap<RequestTag, Completion>,
+    /// With the numbers of their orders.
+    completions: BTreeMap<RequestTag, (u64, Completion)>,
+    ordered: u64,
     watch: Watch,
     stage: Stage,
 }
@@ -82,6 +84,7 @@ impl Worker {
             disk,
             orders,
             completions: BTreeMap::new(),
+            ordered: 0,
             watch,
             stage: Stage::Opening,
         })
@@ -123,20 +126,46 @@ impl Worker {
     }
 
     fn take_orders(&mut self) {
-        loop {
-            match self.orders.try_recv() {
-                Ok(Order::Request(request, done)) => self.request(request, done),
-                // Whoever could still want something is gone.
-                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
+        while let Some(order) = self.next_order() {
+            match order {
+                Order::Request(request, done) => self.request(request, done),
+                Order::Stop => {
                     if matches!(self.stage, Stage::Open) {
                         self.stage = Stage::Draining;
                     }
                     self.flush_when_drained();
                     return;
                 }
-                Err(TryRecvError::Empty) => return,
             }
         }
+    }
+
+    fn next_order(&mut self) -> Option<Order> {
+        let live = match self.orders.try_recv() {
+            Ok(order) => Some(order),
+            Err(TryRecvError::Empty) => None,
+            // Whoever could still want something is gone.
+            Err(TryRecvError::Disconnected) => Some(Order::Stop),
+        };
+        if !self.port.is_taped() {
+            return live;
+        }
+        let words = live.as_ref().map(input::text);
+        let taped = self.port.input(words.clone());
+        if taped.is_some() && taped == words {
+            return live;
+        }
+        if let Some(Order::Request(_, done)) = live {
+            done(Err(DiskError::ShuttingDown(
+                "a recording is replayed".into(),
+            )));
+        }
+        let words = taped?;
+        let order = input::order(&words);
+        if order.is_none() {
+            tracing::warn!(words, "the recording has an input that makes no sense");
+        }
+        order
     }
 
     fn request(&mut self, request: fwshare_export::Request, done: Completion) {
@@ -150,7 +179,8 @@ impl Worker {
         };
         let now = self.port.now();
         let tag = self.disk.submit(in_blocks(request, block_length), now);
-        self.completions.insert(tag, done);
+        self.ordered += 1;
+        self.completions.insert(tag, (self.ordered, done));
     }
 
     fn flush_when_drained(&mut self) {
@@ -271,7 +301,12 @@ impl Worker {
         if let Err(error) = &result {
             tracing::error!(%error, "a request failed");
         }
-        if let Some(done) = self.completions.remove(&tag) {
+        if let Some((number, done)) = self.completions.remove(&tag) {
+            if self.port.is_taped() {
+                let data = result.as_deref().map_err(ToString::to_string);
+                // A deviation stays one: the next step over the port tells of it.
+                let _ = self.port.output(&input::outcome(number, data).to_string());
+            }
             done(result.map_err(|error| in_words(&error)));
             self.flush_when_drained();
         } else if matches!(self.stage, Stage::Flushing(own) if own == tag) {
