@@ -32,6 +32,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("sg_inq", "sg3-utils"),
     ("sg_vpd", "sg3-utils"),
     ("testlibraw", "libraw1394-tools"),
+    ("tshark", "tshark"),
     ("umount", "mount"),
     ("unshare", "util-linux"),
 ];

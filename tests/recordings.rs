@@ -1,0 +1,201 @@
+//! Recordings: every fixture is what fwshare does, and a recording of its own replays.
+
+// All of this is test code: a wrong step ends the test.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fwshare_tests::{Daemon, Lab, Said, fwshare, judge, pattern, run};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let profiles = fs::read_dir(root().join("fixtures/recordings")).unwrap();
+    let files = profiles.flat_map(|profile| fs::read_dir(profile.unwrap().path()).unwrap());
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// `fwshare trace` with these arguments. The commands in fixtures name scripts from the top of
+/// the tree on.
+fn trace(arguments: &[&str]) -> Said {
+    let mut command: Command = fwshare();
+    command.current_dir(root()).arg("trace").args(arguments);
+    run(&mut command, &[])
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn every_fixture_is_what_fwshare_does_byte_by_byte() {
+    let fixtures = fixtures();
+    assert!(fixtures.len() >= 21, "{fixtures:?}");
+    for fixture in &fixtures {
+        let said = trace(&["replay", text(fixture)]);
+        assert!(said.success(), "{said}");
+        assert!(said.stderr.contains("without a deviation"), "{said}");
+        let said = trace(&["replay", "--relaxed", text(fixture)]);
+        assert!(said.success(), "{said}");
+    }
+    for kind in ["scan", "io", "reset", "full", "sense"] {
+        let file = format!("{kind}.fwt.jsonl");
+        let count = fixtures.iter().filter(|path| path.ends_with(&file)).count();
+        assert_eq!(count, 3, "one {kind} for each kind of bridge");
+    }
+}
+
+#[test]
+fn a_fixture_edited_by_one_byte_fails_at_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = root().join("fixtures/recordings/oxfw911/io.fwt.jsonl");
+    let original = fs::read_to_string(fixture).unwrap();
+    let lines: Vec<&str> = original.lines().collect();
+    let deeds = ["\"send\"", "\"respond\"", "\"output\""];
+    let mut edited = 0;
+    for (at, line) in lines.iter().enumerate().skip(1) {
+        if !deeds.iter().any(|deed| line.contains(deed)) {
+            continue;
+        }
+        // The last hexadecimal digit of what the line carries, or a digit of its number.
+        let place = line.rfind("\"}}").map_or(line.len() - 3, |end| end - 1);
+        let digit = &line[place..=place];
+        let other = if digit == "1" { "2" } else { "1" };
+        let changed = format!("{}{other}{}", &line[..place], &line[place + 1..]);
+        let mut all = lines.clone();
+        all[at] = &changed;
+        let file = folder.path().join(format!("{at}.fwt.jsonl"));
+        fs::write(&file, all.join("\n") + "\n").unwrap();
+        let said = trace(&["replay", text(&file)]);
+        assert_eq!(said.status.code(), Some(1), "{changed}\n{said}");
+        let expected = format!("{}:{}:", file.display(), at + 1);
+        assert!(said.stderr.contains(&expected), "{changed}\n{said}");
+        assert!(said.stderr.contains("the recording has"), "{said}");
+        edited += 1;
+    }
+    assert!(edited > 50, "{edited}");
+}
+
+#[test]
+fn sectors_are_scrubbed_and_what_is_left_still_replays() {
+    let folder = tempfile::tempdir().unwrap();
+    for profile in ["oxfw911", "oxuf922", "generic"] {
+        let fixture = root().join(format!("fixtures/recordings/{profile}/io.fwt.jsonl"));
+        let scrubbed = folder.path().join(profile);
+        let said = trace(&["scrub", text(&fixture), text(&scrubbed)]);
+        assert!(said.success(), "{said}");
+        let before = fs::read_to_string(&fixture).unwrap();
+        let after = fs::read_to_string(&scrubbed).unwrap();
+        for sector in ["a5a5a5a5", "5a5a5a5a"] {
+            assert!(before.contains(sector));
+            assert!(!after.contains(sector), "{after}");
+        }
+        assert_eq!(before.lines().count(), after.lines().count());
+        assert!(after.contains("\"sha256\"") && after.contains("\"scrubbed\":true"));
+        let said = trace(&["replay", text(&scrubbed)]);
+        assert!(said.success(), "{said}");
+        let again = trace(&["scrub", text(&fixture), text(&scrubbed)]);
+        assert_eq!(
+            again.status.code(),
+            Some(1),
+            "nothing is overwritten: {again}"
+        );
+    }
+}
+
+#[test]
+fn a_recording_is_shown_with_its_protocol() {
+    let fixture = root().join("fixtures/recordings/oxfw911/sense.fwt.jsonl");
+    let said = trace(&["show", text(&fixture)]);
+    for expected in [
+        "write_block: dest=ffc0, src=ffc1, offs=fffff0030000, length=8, complete",
+        "management ORB: LOGIN, LUN 0, shared",
+        "command ORB: READ (10), 1 blocks at 100",
+        "CHECK CONDITION: MEDIUM ERROR",
+        "data of READ CAPACITY (10)",
+        "management ORB: LOGOUT, login 0",
+    ] {
+        assert!(said.stdout.contains(expected), "{expected}\n{said}");
+    }
+    let said = trace(&["show", "--stat", text(&fixture)]);
+    assert!(
+        said.stdout.contains("ORB_POINTER") && said.stdout.contains("READ (10)"),
+        "{said}"
+    );
+}
+
+#[test]
+fn wireshark_reads_what_is_exported() {
+    let Some(tshark) = judge("tshark") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = root().join("fixtures/recordings/oxfw911/io.fwt.jsonl");
+    let file = folder.path().join("io.pcapng");
+    let said = trace(&["export", text(&fixture), "--pcapng", text(&file)]);
+    assert!(said.success(), "{said}");
+    let said = tshark.run([
+        "-r",
+        text(&file),
+        "-T",
+        "fields",
+        "-e",
+        "frame.len",
+        "-e",
+        "frame.cap_len",
+    ]);
+    let recording = fs::read_to_string(&fixture).unwrap();
+    let kinds = ["\"send\"", "\"respond\"", "\"request\"", "\"response\""];
+    let packets = recording
+        .lines()
+        .filter(|line| kinds.iter().any(|kind| line.contains(kind)));
+    assert_eq!(said.stdout.lines().count(), packets.count(), "{said}");
+    // The first: a block write of a pointer to the management agent, with header and 8 bytes.
+    assert_eq!(said.stdout.lines().next(), Some("24\t24"), "{said}");
+}
+
+/// Over the real ioctl path and in real time, with a client that is not ours.
+#[test]
+fn a_daemon_on_node_files_is_recorded_and_its_recording_replays() {
+    let Some(nbdcopy) = judge("nbdcopy") else {
+        return;
+    };
+    let Some(lab) = Lab::start(1, &["size=1M"]) else {
+        return;
+    };
+    let data = lab.path("data");
+    fs::write(&data, pattern(1 << 20, 9)).unwrap();
+    let file = lab.path("x.fwt.jsonl");
+    let mut arguments = lab.login_arguments(0);
+    arguments.extend(["--record".to_owned(), text(&file).to_owned()]);
+    let daemon = Daemon::login(arguments);
+    nbdcopy.run(["--flush".as_ref(), data.as_os_str(), daemon.uri(0).as_ref()]);
+    lab.ctl(&["reset"]);
+    let copy = lab.path("copy");
+    nbdcopy.run([daemon.uri(0).as_ref(), copy.as_os_str()]);
+    assert!(fs::read(&data).unwrap() == fs::read(&copy).unwrap());
+    let ended = daemon.stop("INT");
+    assert!(ended.status.success(), "{ended:?}");
+
+    let said = trace(&["replay", text(&file)]);
+    assert!(said.success(), "{said}");
+    let scrubbed = lab.path("scrubbed");
+    assert!(trace(&["scrub", text(&file), text(&scrubbed)]).success());
+    let said = trace(&["replay", text(&scrubbed)]);
+    assert!(said.success(), "{said}");
+    assert!(fs::metadata(&scrubbed).unwrap().len() < fs::metadata(&file).unwrap().len() / 2);
+
+    // The command itself, on the recording.
+    let bus = format!("replay:{}", file.display());
+    let said = run(fwshare().args(["login", "--shared", "--bus", &bus]), &[]);
+    assert!(said.success(), "{said}");
+    let said = run(fwshare().args(["login", "--exclusive", "--bus", &bus]), &[]);
+    assert_eq!(said.status.code(), Some(1), "{said}");
+    assert!(said.stderr.contains("the replay deviates"), "{said}");
+}
