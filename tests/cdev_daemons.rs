@@ -375,6 +375,60 @@ fn running_logins_are_shown_and_ended_in_good_order() {
     assert!(fs::read_dir(lab.run_dir()).unwrap().next().is_none());
 }
 
+/// A tree as sysfs has it, in which the kernel's driver has the disk's unit.
+#[test]
+fn a_disk_that_the_kernels_driver_has_is_told_and_taken_only_when_wanted() {
+    let Some(lab) = Lab::start(1, &[BRIDGE]) else {
+        return;
+    };
+    let sysfs = lab.path("sys");
+    let drivers = sysfs.join("bus/firewire/drivers/firewire_sbp2");
+    let unit = sysfs.join("bus/firewire/devices/fw1.0");
+    fs::create_dir_all(&drivers).unwrap();
+    fs::create_dir_all(unit.join("host3/target3:0:0/3:0:0:0/block/sdz")).unwrap();
+    let link = unit.join("driver");
+    std::os::unix::fs::symlink(&drivers, &link).unwrap();
+    for name in ["bind", "unbind"] {
+        let made = Command::new("mkfifo").arg(drivers.join(name)).status();
+        assert!(made.unwrap().success());
+    }
+    let sysfs = sysfs.to_str().unwrap();
+    let bus = lab.host(0);
+    let said = run(
+        fwshare()
+            .args(["scan", "--sysfs", sysfs, "--bus"])
+            .arg(&bus),
+        &[],
+    );
+    assert!(
+        said.stdout
+            .contains("driver firewire_sbp2 has fw1.0 (disk sdz)"),
+        "{said}"
+    );
+
+    let mut arguments = lab.login_arguments(0);
+    arguments.extend(["--sysfs", sysfs].map(str::to_owned));
+    let said = run(fwshare().arg("login").args(&arguments), &[]);
+    assert_eq!(said.status.code(), Some(6), "{said}");
+    assert!(said.stderr.contains("--unbind-kernel"), "{said}");
+    assert_eq!(lab.bridge_counter("bridge0", "logins"), 0);
+
+    // In the place of the kernel: it lets go of the unit, and takes it again at the end.
+    let unbind = drivers.join("unbind");
+    let kernel = std::thread::spawn(move || {
+        let name = fs::read_to_string(unbind).unwrap();
+        fs::remove_file(link).unwrap();
+        name
+    });
+    arguments.push("--unbind-kernel".to_owned());
+    let daemon = Daemon::login(arguments);
+    assert_eq!(kernel.join().unwrap(), "fw1.0");
+    let bind = drivers.join("bind");
+    let kernel = std::thread::spawn(move || fs::read_to_string(bind).unwrap());
+    stop_well(daemon);
+    assert_eq!(kernel.join().unwrap(), "fw1.0");
+}
+
 /// Another host writes into the memory of a login, by libhinawa.
 #[test]
 fn a_stranger_who_writes_into_a_logins_memory_gets_nothing_and_is_counted() {

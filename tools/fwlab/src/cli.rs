@@ -35,6 +35,12 @@ pub(crate) enum Verb {
     Bus(BusArgs),
     /// Meddle with a bus that is there.
     Ctl(CtlArgs),
+    /// Write the manual pages to a folder.
+    #[command(hide = true)]
+    Man {
+        /// Which one.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]

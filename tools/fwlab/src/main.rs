@@ -6,12 +6,14 @@ mod ctl;
 mod failure;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Verb};
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     let result = match &cli.verb {
         Verb::Bus(args) => bus::run(args),
         Verb::Ctl(args) => ctl::run(args),
+        Verb::Man { folder } => man(folder),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -28,6 +31,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a page for the command, and one for each verb.
+fn man(folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .map_err(|error| Failure::new(format!("{}: {error}", folder.display())))
 }
 
 fn log(verbose: u8) {
@@ -49,12 +59,12 @@ fn log(verbose: u8) {
 }
 
 /// Writes to standard output, at once. A reader that has seen enough is no error.
-fn print(text: &str) -> Result<(), failure::Failure> {
+fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failure::Failure::new(
-            format!("cannot write the result: {error}"),
-        )),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write the result: {error}")))
+        }
         _ => Ok(()),
     }
 }

@@ -130,6 +130,8 @@ pub(crate) struct TargetArgs {
 pub(crate) struct ScanArgs {
     #[command(flatten)]
     pub(crate) bus: BusArgs,
+    #[command(flatten)]
+    pub(crate) sysfs: SysfsArgs,
     /// Read the ROMs only; do not ask the bridges who is logged in
     #[arg(long)]
     pub(crate) no_query: bool,
@@ -185,6 +187,16 @@ pub(crate) struct LoginArgs {
     /// is no "for ever".
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) replacement_timeout: Duration,
+    /// Take the disk away from the kernel's driver for the time of the login
+    ///
+    /// The kernel's driver and fwshare are one host to the bridge, so only one of them can be
+    /// logged in. The kernel gets the disk back at the end. A disk that is mounted, or that
+    /// something is built on, is not taken away. After SIGKILL: echo fwN.M >
+    /// /sys/bus/firewire/drivers/firewire_sbp2/bind
+    #[arg(long)]
+    pub(crate) unbind_kernel: bool,
+    #[command(flatten)]
+    pub(crate) sysfs: SysfsArgs,
     #[command(flatten)]
     pub(crate) run_dir: RunDirArgs,
     /// Print one JSON object, on one line
@@ -205,6 +217,13 @@ pub(crate) struct LoginsArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SysfsArgs {
+    /// Where the kernel tells of its devices, if not in /sys: for tests
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub(crate) sysfs: Option<std::path::PathBuf>,
 }
 
 #[derive(Args, Debug)]

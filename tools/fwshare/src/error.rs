@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     NoSuchDevice = 3,
     /// The operating system does not let this user.
     Permission = 4,
+    /// Somebody else holds it: the kernel's driver.
+    Held = 6,
     /// The controller went away.
     LostBus = 7,
     /// No device was named, and there is none. `iscsiadm` has the same number for it.
@@ -30,7 +32,10 @@ pub(crate) const EXIT_CODES: [(u8, &str); 10] = [
     (3, "no such device, or the device is not one for this"),
     (4, "the operating system denied access to a device"),
     (5, "the target refused the login"),
-    (6, "another initiator holds the logical unit exclusively"),
+    (
+        6,
+        "another initiator, or the kernel's driver, holds the logical unit",
+    ),
     (7, "the target did not answer in time, or the bus was lost"),
     (8, "a SCSI command failed, or the medium did"),
     (21, "nothing was found"),
@@ -148,6 +153,7 @@ mod tests {
             Exit::Usage,
             Exit::NoSuchDevice,
             Exit::Permission,
+            Exit::Held,
             Exit::LostBus,
             Exit::NothingFound,
         ] {

@@ -7,12 +7,14 @@ use crate::cli::ScanArgs;
 use crate::company::Company;
 use crate::device::{self, Found, Place};
 use crate::error::Failure;
+use crate::kernel_driver::{Bound, Sysfs};
 use crate::output::{self, Table};
 use crate::session;
 
 pub(crate) fn run(args: &ScanArgs, taping: &Taping) -> Result<(), Failure> {
     let mut buses = bus::open(&args.bus.bus, taping)?;
     let found = device::survey(&mut buses)?;
+    let sysfs = Sysfs::of(&args.bus.bus, args.sysfs.sysfs.as_deref());
     let mut nodes = Vec::new();
     for node in &found {
         let mut units = Vec::new();
@@ -26,7 +28,13 @@ pub(crate) fn run(args: &ScanArgs, taping: &Taping) -> Result<(), Failure> {
             });
             units.push(LogicalUnit::new(&place, logins));
         }
-        nodes.push(Node::new(node, units));
+        let bound = sysfs.as_ref().map(|sysfs| sysfs.bound(&node.node.name));
+        let bound = bound
+            .unwrap_or_default()
+            .iter()
+            .map(Bound::described)
+            .collect();
+        nodes.push(Node::new(node, units, bound));
     }
     let empty = nodes.iter().all(|node| node.logical_units.is_empty());
     if args.json {
@@ -63,6 +71,8 @@ struct Node {
     vendor: Option<String>,
     model: Option<String>,
     logical_units: Vec<LogicalUnit>,
+    /// Units that the kernel's driver has, and the disks that it has made of them.
+    kernel_driver: Vec<String>,
     #[serde(skip)]
     texts: String,
 }
@@ -87,7 +97,7 @@ struct Logins {
 }
 
 impl Node {
-    fn new(found: &Found, logical_units: Vec<LogicalUnit>) -> Self {
+    fn new(found: &Found, logical_units: Vec<LogicalUnit>, kernel_driver: Vec<String>) -> Self {
         let rom = found.rom.as_ref();
         Self {
             node: found.node.name.clone(),
@@ -101,6 +111,7 @@ impl Node {
             vendor: found.vendor(),
             model: found.model(),
             logical_units,
+            kernel_driver,
             texts: found.texts(),
         }
     }
@@ -177,6 +188,9 @@ fn table(nodes: &[Node]) -> String {
             Some(bridge) => format!("{} (bridge: {bridge})", node.texts),
             None => node.texts.clone(),
         });
+        for bound in &node.kernel_driver {
+            table.note(bound.clone());
+        }
     }
     table.render()
 }

@@ -13,6 +13,7 @@ use crate::cli::{ExportSpec, LoginArgs, OnOff};
 use crate::control::{Control, HostStatus, Source, Status};
 use crate::device::{self, Place};
 use crate::error::{Exit, Failure};
+use crate::kernel_driver::{self, Sysfs};
 use crate::output;
 use crate::session::Options;
 use crate::signals::Stop;
@@ -31,6 +32,10 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
         let message = format!("{} is no disk but {}", place.name(), place.device_type());
         return Err(Failure::new(Exit::NoSuchDevice, message));
     }
+    let sysfs = Sysfs::of(&args.bus.bus, args.sysfs.sysfs.as_deref());
+    // Given back to the kernel after everything else.
+    let _released =
+        kernel_driver::step_aside(sysfs.as_ref(), &place.found.node.name, args.unbind_kernel)?;
     let ports = buses.swap_remove(place.found.bus).into_ports();
     // The other buses are of no concern.
     drop(buses);

@@ -32,7 +32,7 @@ fn a_command_line_that_makes_no_sense_is_told_what_would() {
             "login --shared --bus emulated:profile=x",
             "oxfw911, oxuf922 or generic",
         ),
-        ("login --shared --bus replay:x", "cannot be replayed yet"),
+        ("login --shared --bus replay:", "replay:FILE"),
         ("login --shared xyz --bus emulated", "16 hexadecimal"),
         ("login --shared 00:99999 --bus emulated", "0 to 65535"),
         ("login --shared --replacement-timeout -1", "0 to 86400"),

@@ -1,0 +1,118 @@
+//! The block devices behind a unit, and what they are used for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A disk that the kernel has made of a logical unit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Disk {
+    /// `sdb`
+    pub(crate) name: String,
+    /// Where it or its partitions are mounted.
+    pub(crate) mounts: Vec<String>,
+    /// What is built on it or its partitions: `dm-0`, `md1`.
+    pub(crate) holders: Vec<String>,
+}
+
+impl Disk {
+    pub(super) fn described(&self) -> String {
+        let mut text = format!("disk {}", self.name);
+        if !self.mounts.is_empty() {
+            text.push_str(&format!(", mounted on {}", self.mounts.join(", ")));
+        }
+        if !self.holders.is_empty() {
+            text.push_str(&format!(", used by {}", self.holders.join(", ")));
+        }
+        text
+    }
+
+    pub(super) const fn is_used(&self) -> bool {
+        !self.mounts.is_empty() || !self.holders.is_empty()
+    }
+
+    pub(super) fn how_to_stop(&self) -> String {
+        match self.mounts.first() {
+            Some(mount) => format!("unmount it first: umount {mount}"),
+            None => format!("stop what is built on it first: lsblk /dev/{}", self.name),
+        }
+    }
+}
+
+/// The disks of a unit: `fw1.0/host3/target3:0:0/3:0:0:0/block/sdb`.
+pub(super) fn of(unit: &Path) -> Vec<Disk> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let hosts = children(unit, |name| name.starts_with("host"));
+    let targets = hosts
+        .iter()
+        .flat_map(|host| children(host, |name| name.starts_with("target")));
+    let logical_units = targets.flat_map(|target| children(&target, |name| name.contains(':')));
+    let blocks = logical_units.flat_map(|unit| children(&unit.join("block"), |_| true));
+    blocks.map(|block| disk(&block, &mounts)).collect()
+}
+
+fn disk(block: &Path, mountinfo: &str) -> Disk {
+    let name = name_of(block);
+    // Partitions are folders of the disk's.
+    let partitions = children(block, |child| child.starts_with(&name));
+    let all: Vec<_> = std::iter::once(block.to_owned())
+        .chain(partitions)
+        .collect();
+    let mut mounts = Vec::new();
+    let mut holders = Vec::new();
+    for part in &all {
+        if let Ok(number) = fs::read_to_string(part.join("dev")) {
+            mounts.extend(mounted(mountinfo, number.trim()));
+        }
+        holders.extend(
+            children(&part.join("holders"), |_| true)
+                .iter()
+                .map(|path| name_of(path)),
+        );
+    }
+    Disk {
+        name,
+        mounts,
+        holders,
+    }
+}
+
+/// Where the device with this number is mounted, by proc(5).
+fn mounted(mountinfo: &str, number: &str) -> Vec<String> {
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(2);
+        let device = fields.next()?;
+        let place = fields.nth(1)?;
+        (device == number).then(|| place.to_owned())
+    });
+    mounts.collect()
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+fn children(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| wanted(&name_of(path)));
+    paths.sort();
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_found_by_the_devices_number() {
+        let mountinfo = "\
+22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw
+36 22 8:17 / /mnt/disk rw,relatime - ext4 /dev/sdb1 rw
+37 22 8:17 /x /srv rw,relatime - ext4 /dev/sdb1 rw
+";
+        assert_eq!(mounted(mountinfo, "8:17"), ["/mnt/disk", "/srv"]);
+        assert!(mounted(mountinfo, "8:1").is_empty());
+        assert!(mounted("x\n\n", "8:1").is_empty());
+    }
+}
