@@ -189,30 +189,48 @@ fn a_host_whose_daemon_was_killed_is_back_at_once_and_the_other_host_goes_on() {
     [first, other].into_iter().for_each(stop_well);
 }
 
+/// Two disks, of which the one in use comes back last: its file has another number then, and its
+/// old one is the other disk's.
 #[test]
-fn a_disk_that_is_unplugged_in_the_middle_of_a_write_and_plugged_in_again_is_written() {
+fn a_disk_that_is_unplugged_in_the_middle_of_a_write_is_known_again_by_its_guid() {
     let Some(judge) = judge("fio") else {
         return;
     };
-    let Some(lab) = Lab::start(2, &[BRIDGE]) else {
+    let other = "profile=oxuf922,size=64M";
+    let Some(lab) = Lab::start(2, &[BRIDGE, other]) else {
         return;
     };
-    let daemon = lab.login(0);
+    let mut arguments = lab.login_arguments(0);
+    arguments.push("0030e000000001fa".to_owned());
+    let daemon = Daemon::login(arguments);
+    assert_eq!(daemon.shown()["node"], "fw1");
     let work = started(&mut fio(&judge, &daemon.uri(0), &["--size=8M"]));
     while lab.bridge_counter("bridge0", "commands") < 100 {
         std::thread::yield_now();
     }
     lab.ctl(&["unplug", "bridge0"]);
-    // Until its file is gone, so that it comes back as a new node.
-    let disk = lab.host(0).join("fw1");
-    let start = Instant::now();
-    while disk.exists() {
-        assert!(start.elapsed() < SOON, "the file stays");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    lab.ctl(&["unplug", "bridge1"]);
+    let exists = |number| lab.host(0).join(format!("fw{number}")).exists();
+    let wait_for = |number, wanted| {
+        let start = Instant::now();
+        while exists(number) != wanted {
+            assert!(start.elapsed() < SOON, "fw{number}: {}", exists(number));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait_for(1, false);
+    wait_for(2, false);
     lab.ctl(&["renumber", "host1"]);
+    lab.ctl(&["replug", "bridge1"]);
+    wait_for(1, true);
     lab.ctl(&["replug", "bridge0"]);
     ended_well(work);
+    wait_for(2, true);
+    assert_eq!(
+        lab.bridge_counter("bridge1", "logins"),
+        0,
+        "the other disk is left alone"
+    );
     stop_well(daemon);
 }
 
