@@ -268,6 +268,12 @@ impl Payload {
         matches!(self, Self::Hex(text) if text.is_empty())
     }
 
+    /// Whether the bytes were taken out.
+    #[must_use]
+    pub const fn is_scrubbed(&self) -> bool {
+        matches!(self, Self::Scrubbed { .. })
+    }
+
     /// How many there are.
     #[must_use]
     pub fn length(&self) -> usize {

@@ -3,8 +3,9 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,12 +20,15 @@ use crate::port::{Node, Port, PortCounters, PortError, ResetKind, Waker};
 pub struct Tape(Arc<Mutex<Option<BufWriter<File>>>>);
 
 impl Tape {
-    /// Starts a recording in a new file.
+    /// Starts a recording in a new file, which is its owner's alone: it has all the data that
+    /// went over the bus.
     ///
     /// # Errors
     /// The file is there already, or cannot be made.
     pub fn start(path: &Path, header: &Header) -> io::Result<Self> {
-        let mut file = BufWriter::new(File::create_new(path)?);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let mut file = BufWriter::new(options.open(path)?);
         let text = serde_json::to_string(header)?;
         writeln!(file, "{text}")?;
         file.flush()?;

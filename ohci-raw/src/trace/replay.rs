@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::describe::{self, Names};
-use super::line::{Line, Op, Payload, What};
+use super::line::{Line, Op, What};
 use super::reader::Recording;
 use crate::bus::{AddressRange, Eui64, Event, Instant, RequestHandle, Response, Transaction};
 use crate::port::{Node, Port, PortError, ResetKind, Waker};
@@ -332,13 +332,5 @@ impl Port for Replay {
     fn waker(&self) -> Waker {
         // It never waits.
         Waker::new(|| {})
-    }
-}
-
-impl Payload {
-    /// Whether the bytes were taken out.
-    #[must_use]
-    pub const fn is_scrubbed(&self) -> bool {
-        matches!(self, Self::Scrubbed { .. })
     }
 }

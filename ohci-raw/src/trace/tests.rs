@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::*;
@@ -70,6 +71,8 @@ fn recorded(path: &Path) -> String {
         Tape::start(path, &header).is_err(),
         "nothing is overwritten"
     );
+    let mode = std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     program(&mut Recorder::new(Box::new(port), tape, 0), 16).unwrap()
 }
 

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | have an emulated bridge over an image or over memory | [`bridge`] |
 //! | have a host's configuration ROM | [`host`] |
+//! | have Linux's FireWire core as programs see it, without a kernel | [`kernel`] |
+//! | have a bus with all of these, and meddle with it | [`lab`] |
+//! | have it as files for programs as they are | `mount` (feature `fuse`) |
 
 pub mod bridge;
 pub mod host;

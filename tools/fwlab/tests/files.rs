@@ -34,7 +34,9 @@ impl Bus {
     /// `None`: there is no FUSE here, and the user has been told.
     fn start(arguments: &[&str]) -> Option<Self> {
         if !Path::new("/dev/fuse").exists() {
-            writeln!(io::stderr(), "skipped: needs /dev/fuse").unwrap();
+            // Past the harness's capture.
+            let told = io::stderr().write_all(b"skipped: needs /dev/fuse\n");
+            told.unwrap();
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,10 @@
 use std::time::Duration;
 
+use ohci_raw::bus::csr;
+use ohci_raw::cdev::abi;
+use ohci_raw::cdev::event::{self, CdevEvent};
+use zerocopy::IntoBytes as _;
+
 use super::command::ResetType;
 use super::*;
 
@@ -152,6 +157,83 @@ fn ids_cables_and_resets_are_the_meddlers() {
         at(2500),
     );
     assert_eq!(of(&mut lab, "bridge0"), Some(2));
+}
+
+/// A program without memory, which needs none.
+struct NoMemory;
+
+impl Caller for NoMemory {
+    fn read(&mut self, _: u64, _: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::EFAULT)
+    }
+
+    fn write(&mut self, _: u64, _: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EFAULT)
+    }
+
+    fn clock(&mut self, _: i32) -> Result<(i64, i32), Errno> {
+        Err(Errno::EINVAL)
+    }
+}
+
+/// Reads a ROM's first quadlet from the bridge, and gives the rcode once there is one.
+fn read_rom(lab: &mut Lab, client: ClientId, now: Instant) -> Option<u32> {
+    let request = abi::SendRequest {
+        tcode: abi::tcode::READ_QUADLET,
+        length: 4,
+        offset: csr::CONFIG_ROM.get(),
+        generation: report(lab).generation & 0xff,
+        ..abi::SendRequest::default()
+    };
+    let command = abi::number::SEND_REQUEST;
+    let sent = lab.ioctl((0, client), command, request.as_bytes(), &mut NoMemory, now);
+    assert!(sent.is_ok());
+    rcode(lab, client)
+}
+
+fn rcode(lab: &mut Lab, client: ClientId) -> Option<u32> {
+    let event = lab.read(0, client).unwrap()?;
+    match event::parse(&event, 0) {
+        Ok(CdevEvent::Response { rcode, .. }) => Some(rcode.0),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_muted_node_is_silent_until_it_may_speak_again() {
+    let mut lab = lab();
+    let client = lab.open(0, 1).unwrap();
+    assert_eq!(read_rom(&mut lab, client, at(0)), Some(0));
+    let node = || "bridge0".to_owned();
+    lab.execute(&Command::Mute { node: node() }, at(0));
+    assert_eq!(read_rom(&mut lab, client, at(0)), None);
+    lab.handle_timeout(at(2000));
+    assert_eq!(rcode(&mut lab, client), Some(0x11), "the split timeout");
+    lab.execute(&Command::Unmute { node: node() }, at(2000));
+    assert_eq!(read_rom(&mut lab, client, at(2000)), Some(0));
+}
+
+#[test]
+fn so_many_packets_as_were_named_are_lost() {
+    let mut lab = lab();
+    let client = lab.open(0, 1).unwrap();
+    let rule = PacketRule {
+        fate: Fate::Drop,
+        count: Some(2),
+        from: Some("host0".into()),
+        to: Some("bridge0".into()),
+        direction: Some(Direction::Request),
+        kind: Some(Kind::ReadQuadlet),
+        addresses: Some((csr::CONFIG_ROM.get(), csr::CONFIG_ROM.get())),
+    };
+    lab.execute(&Command::Packets(rule), at(0));
+    assert_eq!(read_rom(&mut lab, client, at(0)), Some(0x14));
+    assert_eq!(read_rom(&mut lab, client, at(0)), Some(0x14));
+    assert_eq!(read_rom(&mut lab, client, at(0)), Some(0));
+    assert_eq!(
+        (report(&mut lab).bus.faults, report(&mut lab).rules),
+        (2, 0)
+    );
 }
 
 #[test]

@@ -157,6 +157,12 @@ fn no_emulation(error: AssemblyError) -> Failure {
 fn no_nodes(error: DiscoveryError) -> Failure {
     let message = error.to_string();
     match error {
+        DiscoveryError::Folder { source, .. }
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Failure::new(Exit::Permission, message)
+                .advise("the folder is another user's; that of fwlab bus is for its user alone")
+        }
         DiscoveryError::Folder { .. } => Failure::new(Exit::Error, message)
             .advise("--bus takes a folder of FireWire nodes (/dev), or emulated[:KEY=VALUE,...]"),
         DiscoveryError::NoNodes { .. } => Failure::new(Exit::NothingFound, message)
