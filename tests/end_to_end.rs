@@ -7,7 +7,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use fwshare_tests::{Daemon, Judge, attach, ext4_image, fill, fwshare, judge, pattern, same_files};
+use fwshare_tests::{
+    Daemon, Judge, attach, ext4_image, fill, fwshare, judge, needs_root, pattern, same_files,
+};
 use tempfile::TempDir;
 
 const SIZE: u64 = 64 << 20;
@@ -320,4 +322,47 @@ fn the_command_of_this_tree_is_the_one_that_is_tested() {
         version.trim(),
         concat!("fwshare ", env!("CARGO_PKG_VERSION"))
     );
+}
+
+/// Without NBD: a file by FUSE, a loop device on it, and a file system on that.
+#[test]
+fn the_disk_is_a_file_with_a_file_system_on_it() {
+    let (Some(mkfs), Some(e2fsck), Some(losetup), Some(mount), Some(umount)) = (
+        judge("mkfs.ext4"),
+        judge("e2fsck"),
+        judge("losetup"),
+        judge("mount"),
+        judge("umount"),
+    ) else {
+        return;
+    };
+    if !needs_root() || !Path::new("/dev/fuse").exists() {
+        return;
+    }
+    let lab = Lab::empty(SIZE);
+    let file = lab.path("disk");
+    let bus = lab.bus("");
+    let export = format!("file:{}", file.display());
+    let daemon = Daemon::login(["--shared", "--bus", &bus, "--export", &export]);
+    assert_eq!(daemon.uri(0), export);
+    let device = losetup.run(["--find", "--show", "--direct-io=on", text(&file)]);
+    let device = device.stdout.trim().to_owned();
+    mkfs.run(["-q", "-F", &device]);
+    let root = lab.path("root");
+    fs::create_dir(&root).unwrap();
+    fill(&lab.path("files"), 21);
+    mount.run([device.as_str(), text(&root)]);
+    let copied = std::process::Command::new("cp")
+        .args(["-a", text(&lab.path("files")), text(&root.join("files"))])
+        .status();
+    assert!(copied.unwrap().success());
+    umount.run([text(&root)]);
+    mount.run([device.as_str(), text(&root)]);
+    assert!(same_files(&lab.path("files"), &root.join("files")));
+    umount.run([text(&root)]);
+    losetup.run(["--detach", &device]);
+    stop_well(daemon, "INT");
+    assert!(!file.exists(), "it is gone with the daemon");
+    // The image itself is what it ought to be.
+    e2fsck.run(["-fn", text(&lab.image)]);
 }

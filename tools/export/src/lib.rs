@@ -2,8 +2,8 @@
 //!
 //! Whoever has a disk implements [`Disk`]: its [`Geometry`], and a way to submit a [`Request`]
 //! and be told later how it ended. This crate turns that into something that other programs can
-//! open. So far that is [`nbd`], a server for the Network Block Device protocol, which QEMU,
-//! libnbd's tools, fio and the Linux kernel speak.
+//! open: [`nbd`], a server for the Network Block Device protocol, which QEMU, libnbd's tools, fio
+//! and the Linux kernel speak, and [`file`](mod@file), a file by FUSE.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod disk;
+pub mod file;
 pub mod memory;
 pub mod nbd;
 

@@ -165,7 +165,11 @@ pub(crate) struct LoginArgs {
     pub(crate) exclusive: bool,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
-    /// Serve the disk: nbd:unix:PATH or nbd:tcp:HOST:PORT; may be repeated
+    /// Serve the disk: nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH; may be repeated
+    ///
+    /// `file:` makes the disk a file of this user's (needs FUSE), for programs that know nothing
+    /// of NBD; losetup --direct-io=on makes a block device of it. Writes to it must be whole
+    /// blocks.
     ///
     /// A Unix socket can be opened by this user only. A TCP port can be opened by anybody who
     /// reaches it: there is no password. Port 0 lets the system choose. With --bus
@@ -381,12 +385,28 @@ pub(crate) enum OnOff {
 
 /// How a disk is to be served.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct ExportSpec(pub(crate) Endpoint);
+pub(crate) enum ExportSpec {
+    /// By NBD.
+    Nbd(Endpoint),
+    /// As a file, by FUSE.
+    File(std::path::PathBuf),
+}
+
+impl std::fmt::Display for ExportSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nbd(endpoint) => write!(f, "nbd:{endpoint}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum ParseExportError {
-    #[error("an export is nbd:unix:PATH or nbd:tcp:HOST:PORT")]
+    #[error("an export is nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH")]
     Kind,
+    #[error("\"{0}\" names no path: write file:PATH")]
+    Path(String),
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
 }
@@ -395,8 +415,14 @@ impl FromStr for ExportSpec {
     type Err = ParseExportError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("file:") {
+            if path.is_empty() || path.contains('\0') {
+                return Err(ParseExportError::Path(text.to_owned()));
+            }
+            return Ok(Self::File(path.into()));
+        }
         let endpoint = text.strip_prefix("nbd:").ok_or(ParseExportError::Kind)?;
-        Ok(Self(endpoint.parse()?))
+        Ok(Self::Nbd(endpoint.parse()?))
     }
 }
 
@@ -446,6 +472,7 @@ mod tests {
             "login --shared --export unix:/x",
             "login --shared --export nbd:/x",
             "login --shared --export nbd:unix:",
+            "login --shared --export file:",
             "login --shared --export nbd:tcp:host",
             "login --shared --replacement-timeout -1",
             "login --shared --replacement-timeout +1",

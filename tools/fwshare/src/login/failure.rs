@@ -2,6 +2,7 @@
 
 use std::io;
 
+use fwshare_export::file::FileError;
 use fwshare_export::nbd::ListenError;
 use sbp2::initiator::Logins;
 
@@ -70,6 +71,26 @@ pub(super) fn of_end(error: &SessionError, device: &str) -> Failure {
     match error {
         SessionError::Flush(_) => failure.advise("check the file system before it is used again"),
         _ => failure,
+    }
+}
+
+/// A disk that cannot be a file.
+pub(super) fn of_file(error: &FileError) -> Failure {
+    let message = format!("cannot serve the disk: {error}");
+    match error {
+        FileError::InUse(_) => Failure::new(Exit::Error, message)
+            .advise("name another path: what is there would be hidden"),
+        FileError::Stale(path) => Failure::new(Exit::Error, message)
+            .advise(format!("take it away: fusermount3 -u {}", path.display())),
+        FileError::Os { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(Exit::Permission, message).advise("name a path where this user may write")
+        }
+        FileError::Os { what: "make", .. } => {
+            Failure::new(Exit::Error, message).advise("make its folder first (mkdir -p)")
+        }
+        FileError::Os { .. } => Failure::new(Exit::Error, message)
+            .advise("FUSE is needed: modprobe fuse, and without root the package fuse3"),
+        FileError::Geometry(_) => Failure::new(Exit::Error, message),
     }
 }
 

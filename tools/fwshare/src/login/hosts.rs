@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use fwshare_export::nbd::{Export, Server};
+use fwshare_export::file::FileExport;
+use fwshare_export::nbd::{Endpoint, Export, Server};
 use ohci_raw::bus::Eui64;
 use ohci_raw::port::Port;
 use sbp2::initiator::Counters;
@@ -28,6 +29,29 @@ struct Host {
     guid: Option<Eui64>,
     session: Session,
     server: Option<Server>,
+    files: Vec<FileExport>,
+}
+
+impl Host {
+    /// Where its disk can be found.
+    fn uris(&self) -> Vec<String> {
+        let mut uris = self.server.as_ref().map_or_else(Vec::new, Server::uris);
+        let files = self.files.iter();
+        uris.extend(files.map(|file| format!("file:{}", file.path().display())));
+        uris
+    }
+
+    fn serve(&mut self, export: &ExportSpec, endpoints: &mut Vec<Endpoint>) -> Result<(), Failure> {
+        match export {
+            ExportSpec::Nbd(endpoint) => endpoints.push(endpoint.clone()),
+            ExportSpec::File(path) => {
+                let file = FileExport::start(self.session.disk(), path);
+                self.files
+                    .push(file.map_err(|error| failure::of_file(&error))?);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a host has.
@@ -54,7 +78,7 @@ impl Hosts {
             guid: host.guid,
             watch: host.session.watch(),
             info: host.session.info(),
-            uris: host.server.as_ref().map_or_else(Vec::new, Server::uris),
+            uris: host.uris(),
         })
     }
 
@@ -75,6 +99,7 @@ impl Hosts {
             guid,
             session,
             server: None,
+            files: Vec::new(),
         });
         Ok(())
     }
@@ -84,7 +109,10 @@ impl Hosts {
         let hosts = self.hosts.len();
         for (index, host) in self.hosts.iter_mut().enumerate() {
             let own = exports.iter().skip(index).step_by(hosts.max(1));
-            let endpoints: Vec<_> = own.map(|export| export.0.clone()).collect();
+            let mut endpoints = Vec::new();
+            for export in own {
+                host.serve(export, &mut endpoints)?;
+            }
             if endpoints.is_empty() {
                 continue;
             }
@@ -129,6 +157,13 @@ impl Hosts {
                         report.cut_off,
                         report.unanswered
                     );
+                }
+            }
+            for file in host.files {
+                let path = file.path().display().to_string();
+                let unanswered = file.stop(GRACE);
+                if unanswered > 0 {
+                    tracing::warn!("{unanswered} requests to {path} were not answered");
                 }
             }
             sessions.push(host.session);

@@ -141,9 +141,9 @@ fn serve(
 fn check(exports: &[ExportSpec]) -> Result<(), Failure> {
     use fwshare_export::nbd::Endpoint;
     for (index, export) in exports.iter().enumerate() {
-        let chosen_later = matches!(export.0, Endpoint::Tcp { port: 0, .. });
+        let chosen_later = matches!(export, ExportSpec::Nbd(Endpoint::Tcp { port: 0, .. }));
         if !chosen_later && exports[..index].contains(export) {
-            let message = format!("--export nbd:{} is given twice", export.0);
+            let message = format!("--export {export} is given twice");
             return Err(Failure::new(Exit::Usage, message)
                 .advise("one export serves any number of clients"));
         }

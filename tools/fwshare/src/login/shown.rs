@@ -127,13 +127,13 @@ impl Shown {
             lines.add("Login", self.login(host));
             for uri in &host.exports {
                 lines.add("Export", uri.clone());
-                lines.add("", format!("try: nbdinfo '{uri}'"));
+                lines.add("", format!("try: {}", trial(uri)));
             }
         }
         if self.hosts.iter().all(|host| host.exports.is_empty()) {
             lines.add(
                 "Export",
-                "none; with --export nbd:unix:PATH the disk can be used".to_owned(),
+                "none; with --export nbd:unix:PATH or file:PATH the disk can be used".to_owned(),
             );
         }
         lines.0
@@ -152,6 +152,14 @@ impl Shown {
         }
         let _ = write!(text, ", kept {} s after a bus reset", host.reconnect_hold_s);
         text
+    }
+}
+
+/// A command that shows that the export is there.
+fn trial(uri: &str) -> String {
+    match uri.strip_prefix("file:") {
+        Some(path) => format!("losetup --find --show --direct-io=on '{path}'"),
+        None => format!("nbdinfo '{uri}'"),
     }
 }
 
