@@ -14,8 +14,9 @@ use fwshare_tests::{
 const BRIDGE: &str = "profile=oxfw911,size=64M";
 const MIB: u64 = 1 << 20;
 
-/// Longer than any recovery is allowed to take: the bridge keeps a login for 3 s after a reset.
-const SOON: Duration = Duration::from_secs(10);
+/// Longer than any recovery takes, also where tests share two processors: the bridge keeps a login
+/// for 3 s after a reset, and a node's file outlives the node by 2 s.
+const SOON: Duration = Duration::from_secs(20);
 
 fn stop_well(daemon: Daemon) {
     let ended = daemon.stop("INT");

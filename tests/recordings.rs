@@ -109,6 +109,30 @@ fn sectors_are_scrubbed_and_what_is_left_still_replays() {
     }
 }
 
+/// A recorder that was killed leaves requests without answers.
+#[test]
+fn a_recording_that_was_cut_off_anywhere_is_scrubbed_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = root().join("fixtures/recordings/oxfw911/io.fwt.jsonl");
+    let original = fs::read_to_string(fixture).unwrap();
+    let lines: Vec<&str> = original.lines().collect();
+    for count in (1..lines.len()).rev() {
+        if !lines[count - 1].contains("a5a5a5a5") && !lines[count - 1].contains("5a5a5a5a") {
+            continue;
+        }
+        let cut = folder.path().join(format!("{count}"));
+        fs::write(&cut, lines[..count].join("\n") + "\n").unwrap();
+        let scrubbed = folder.path().join(format!("{count}.scrubbed"));
+        let said = trace(&["scrub", text(&cut), text(&scrubbed)]);
+        assert!(said.success(), "{said}");
+        let left = fs::read_to_string(&scrubbed).unwrap();
+        assert!(
+            !left.contains("a5a5a5a5") && !left.contains("5a5a5a5a"),
+            "{left}"
+        );
+    }
+}
+
 #[test]
 fn a_recording_is_shown_with_its_protocol() {
     let fixture = root().join("fixtures/recordings/oxfw911/sense.fwt.jsonl");

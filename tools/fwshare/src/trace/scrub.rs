@@ -11,38 +11,38 @@ use crate::session::sha256;
 #[derive(Default)]
 struct Port {
     observer: Observer,
-    /// Where a request stands among the lines.
-    came: BTreeMap<u64, (usize, Op)>,
+    /// Reads of the target that wait for their answer.
+    reads: BTreeMap<u64, Op>,
 }
 
 /// The same recording without the data of sectors. What is not known to be something else is
 /// taken for it.
 pub(super) fn scrub(mut recording: Recording) -> Recording {
     let mut ports: BTreeMap<usize, Port> = BTreeMap::new();
-    for at in 0..recording.lines.len() {
-        let (_, line) = &mut recording.lines[at];
+    for (_, line) in &mut recording.lines {
         let port = ports.entry(line.port).or_default();
         port.observer.observe(&line.what);
         match &mut line.what {
             What::Send { op, .. } => {
                 port.observer.sent(op);
             }
-            What::Request { id, op, .. } => {
-                port.came.insert(*id, (at, op.clone()));
+            What::Request { id, op, .. } if op.tcode.starts_with("read") => {
+                port.reads.insert(*id, op.clone());
+            }
+            // At once: where the recording was cut off, no answer follows.
+            What::Request { op, .. } => {
+                let (meaning, _) = port.observer.came(op, None);
+                if is_secret(&meaning) {
+                    hide(&mut op.data);
+                }
             }
             What::Respond { id, data, .. } => {
-                let Some((request, op)) = port.came.remove(id) else {
-                    continue;
+                let meaning = match port.reads.remove(id) {
+                    Some(op) => port.observer.came(&op, Some(data)).0,
+                    None => Meaning::Unknown,
                 };
-                let (meaning, _) = port.observer.came(&op, Some(data));
-                if matches!(
-                    meaning,
-                    Meaning::Data { sectors: true, .. } | Meaning::Unknown
-                ) {
+                if is_secret(&meaning) {
                     hide(data);
-                    if let What::Request { op, .. } = &mut recording.lines[request].1.what {
-                        hide(&mut op.data);
-                    }
                 }
             }
             What::Input(value) => hide_input(value),
@@ -52,6 +52,13 @@ pub(super) fn scrub(mut recording: Recording) -> Recording {
     }
     recording.header.scrubbed = true;
     recording
+}
+
+const fn is_secret(meaning: &Meaning) -> bool {
+    matches!(
+        meaning,
+        Meaning::Data { sectors: true, .. } | Meaning::Unknown
+    )
 }
 
 fn hide(data: &mut Payload) {
