@@ -190,6 +190,30 @@ fn a_host_whose_daemon_was_killed_is_back_at_once_and_the_other_host_goes_on() {
     [first, other].into_iter().for_each(stop_well);
 }
 
+/// As Linux's target does: such a bridge cannot be asked whose login is in the way.
+#[test]
+fn a_killed_daemons_login_is_found_where_the_bridge_does_not_tell_who_is_logged_in() {
+    let Some(lab) = Lab::start(2, &["size=1M,query=off"]) else {
+        return;
+    };
+    let [first, other] = [lab.login(0), lab.login(1)];
+    lab.ctl(&["reset"]);
+    // Until both have reconnected: their notes are of this generation then.
+    let start = Instant::now();
+    while lab.bridge_counter("bridge0", "management_orbs") < 6 {
+        assert!(start.elapsed() < SOON, "they do not reconnect");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!first.stop("KILL").status.success());
+    let again = lab.login(0);
+    [again, other].into_iter().for_each(stop_well);
+    assert!(
+        fs::read_dir(lab.run_dir()).unwrap().next().is_none(),
+        "no note is left"
+    );
+}
+
 /// Two disks, of which the one in use comes back last: its file has another number then, and its
 /// old one is the other disk's.
 #[test]

@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use ohci_raw::bus::{Address, Eui64, Speed};
+use ohci_raw::bus::{Address, Eui64, Generation, Speed};
 
 /// What an [`Initiator`](super::Initiator) has to know of its logical unit and of its host.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,9 +44,24 @@ pub struct Config {
     /// who has made sure that nobody else on this host is logged in to the logical unit, be it
     /// another process or the kernel's driver: to the target they are all one initiator.
     pub reclaim: bool,
+    /// What an earlier process of this host has noted of its login, for [`Self::reclaim`] where
+    /// the target does not say who is logged in.
+    pub remnant: Option<Remnant>,
     /// Tells apart the [`Token`](ohci_raw::bus::Token)s of several initiators on one port: their
     /// upper eight bits.
     pub instance: u8,
+}
+
+/// A login that a process of this host had.
+///
+/// It is believed in its own generation only: after a bus reset the target has given the login
+/// up, and may have given its ID to somebody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Remnant {
+    /// The name that the target gave it.
+    pub login_id: u16,
+    /// The last generation in which it was logged in or reconnected.
+    pub generation: Generation,
 }
 
 impl Config {
@@ -75,6 +90,7 @@ impl Config {
             speed: Speed::S400,
             max_rec: 10,
             reclaim: false,
+            remnant: None,
             instance: 0,
         }
     }

@@ -62,6 +62,13 @@ impl Context {
         Some(token)
     }
 
+    /// The login that an earlier process of this host has noted, if it can still be there.
+    pub(super) fn noted_remnant(&self) -> Option<u16> {
+        let generation = self.link?.generation;
+        let remnant = self.config.remnant?;
+        (remnant.generation == generation).then_some(remnant.login_id)
+    }
+
     /// Counts a refusal, and tells of the first of its kind.
     pub(super) fn refuse(&mut self, refusal: Refusal) {
         if self.counters.refusals.count(refusal) {

@@ -46,7 +46,7 @@ use ohci_raw::bus::{
 };
 
 pub use command::{Command, CommandError, CommandTag, Completion, Data};
-pub use config::Config;
+pub use config::{Config, Remnant};
 pub use counters::Counters;
 pub use notice::{LoggedIn, Login, Logins, ManagementError, Notice};
 pub use refusals::{Refusal, Refusals};

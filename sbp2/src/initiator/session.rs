@@ -353,11 +353,13 @@ impl Session {
             Purpose::FindOwn => {
                 let local = context.link.map(|link| link.local);
                 let logins = result.and_then(|()| management.read_logins());
-                let own = logins.ok().and_then(|logins| {
-                    let own = |entry: &&LoggedIn| Some(entry.node) == local;
-                    logins.entries.iter().find(own).map(|entry| entry.login_id)
-                });
-                self.given_up = own;
+                self.given_up = match logins {
+                    Ok(logins) => {
+                        let own = |entry: &&LoggedIn| Some(entry.node) == local;
+                        logins.entries.iter().find(own).map(|entry| entry.login_id)
+                    }
+                    Err(_) => context.noted_remnant(),
+                };
             }
             Purpose::Reconnect => self.finish_reconnect(result, now, context),
             Purpose::Logout => self.turn_off(result, context),

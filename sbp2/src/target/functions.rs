@@ -172,6 +172,9 @@ impl Bridge {
     }
 
     fn query_logins(&self, orb: &ManagementOrb) -> Result {
+        if !self.profile.query_logins {
+            return Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED.into();
+        }
         let unit = match self.logins.unit(orb.lun()) {
             Ok(unit) => unit,
             Err(status) => return status.into(),

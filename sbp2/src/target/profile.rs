@@ -75,6 +75,8 @@ pub struct BridgeProfile {
     pub data_window: usize,
     /// Who comes twice.
     pub same_initiator: SameInitiator,
+    /// Whether it says who is logged in. Linux's target does not.
+    pub query_logins: bool,
     /// What the disk says of itself. [`Bridge::new`](super::Bridge::new) fills in the EUI-64 and
     /// the list of logical units.
     pub identity: Identity,
@@ -137,6 +139,7 @@ impl BridgeProfile {
             fetch_ahead: 4,
             data_window: 4,
             same_initiator: SameInitiator::Refuse,
+            query_logins: true,
             identity: Identity {
                 vendor: text("OXFORD"),
                 product: text("IDE DISK"),

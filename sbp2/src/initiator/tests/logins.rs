@@ -1,10 +1,10 @@
 use core::time::Duration;
 
-use ohci_raw::bus::{Eui64, NodeId, Operation, RCode};
+use ohci_raw::bus::{Eui64, Generation, NodeId, Operation, RCode};
 use zerocopy::IntoBytes;
 
 use super::rig::{AGENT, LOGIN_ID, MANAGEMENT_AGENT, Rig};
-use crate::initiator::{Command, CommandError, Data, ManagementError, Notice};
+use crate::initiator::{Command, CommandError, Data, ManagementError, Notice, Remnant};
 use crate::wire::{Function, LoginEntry, LoginResponse, QueryLoginsHeader, Sbp2Status};
 
 #[test]
@@ -131,6 +131,36 @@ fn what_a_dead_process_of_this_host_has_left_behind_is_given_back() {
         rig.manage(Function::LOGOUT, Sbp2Status::OK);
         rig.grant_login();
         assert!(matches!(rig.notice(), Some(Notice::LoggedIn(_))));
+    }
+}
+
+#[test]
+fn where_the_target_does_not_tell_a_noted_login_is_given_back_in_its_generation() {
+    for (noted, believed) in [(1, true), (2, false)] {
+        let mut rig = Rig::new(|config| {
+            config.reclaim = true;
+            config.remnant = Some(Remnant {
+                login_id: LOGIN_ID,
+                generation: Generation(noted),
+            });
+        });
+        rig.host.login(rig.now);
+        rig.manage(Function::LOGIN, Sbp2Status::ACCESS_DENIED);
+        let (address, orb) = rig.management_orb();
+        assert_eq!(orb.function(), Function::QUERY_LOGINS);
+        rig.management_status(
+            address,
+            orb.status_fifo,
+            Sbp2Status::REQUEST_TYPE_NOT_SUPPORTED,
+        );
+        if believed {
+            rig.manage(Function::LOGOUT, Sbp2Status::OK);
+            rig.grant_login();
+            assert!(matches!(rig.notice(), Some(Notice::LoggedIn(_))));
+        } else {
+            rig.manage(Function::LOGIN, Sbp2Status::ACCESS_DENIED);
+            assert!(matches!(rig.notice(), Some(Notice::LoginFailed(_))));
+        }
     }
 }
 

@@ -59,6 +59,7 @@ pub fn assemble(spec: &BridgeSpec) -> Result<(NodeConfig, Bridge), AssemblyError
     if let Some(guid) = spec.guid {
         profile = profile.with_eui64(guid);
     }
+    profile.query_logins = spec.query;
     let medium = medium(spec)?;
     let medium = match spec.bad {
         Some(bad) => Box::new(BadBlocks::new(medium, bad)),

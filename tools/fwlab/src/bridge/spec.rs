@@ -28,6 +28,8 @@ pub struct BridgeSpec {
     pub speed: Option<Speed>,
     /// The node's EUI-64, unless that of the profile.
     pub guid: Option<Eui64>,
+    /// Whether the bridge says who is logged in.
+    pub query: bool,
     /// Blocks that can be neither read nor written, the first and the last.
     pub bad: Option<(u64, u64)>,
 }
@@ -68,8 +70,8 @@ pub enum BridgeSpecError {
 
 impl BridgeSpec {
     /// What a bridge can be told.
-    pub const KEYS: [&'static str; 8] = [
-        "image", "size", "profile", "sector", "logins", "speed", "guid", "bad",
+    pub const KEYS: [&'static str; 9] = [
+        "image", "size", "profile", "sector", "logins", "speed", "guid", "bad", "query",
     ];
 
     /// Takes what concerns the bridge out of `options`.
@@ -93,6 +95,8 @@ impl BridgeSpec {
                 allowed: "an EUI-64 of 16 hexadecimal digits".to_owned(),
             })
         });
+        let on_off = |on: &bool| if *on { "on" } else { "off" }.to_owned();
+        let query = options.one_of("query", &[true, false], on_off)?;
         let bad = options.take("bad").map(|value| {
             bad_blocks(&value).ok_or_else(|| OptionsError::Value {
                 key: "bad",
@@ -108,6 +112,7 @@ impl BridgeSpec {
             speed: options.one_of("speed", &Speed::ALL, Speed::to_string)?,
             guid: guid.transpose()?,
             bad: bad.transpose()?,
+            query: query.unwrap_or(true),
         })
     }
 }
@@ -176,6 +181,7 @@ mod tests {
             ("guid=12", "16 hexadecimal digits"),
             ("bad=2-1", "FIRST-LAST"),
             ("bad=+1", "FIRST-LAST"),
+            ("query=yes", "on or off"),
         ] {
             let error = text.parse::<BridgeSpec>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
@@ -192,13 +198,14 @@ mod tests {
             speed: None,
             guid: None,
             bad: None,
+            query: true,
         };
         assert_eq!("".parse(), Ok(expected));
     }
 
     #[test]
     fn every_key_is_heard() {
-        let text = "speed=s800,logins=2,sector=4096,profile=generic,size=3T,guid=0x0001020304050607,bad=7-9";
+        let text = "speed=s800,logins=2,sector=4096,profile=generic,size=3T,guid=0x0001020304050607,bad=7-9,query=off";
         let expected = BridgeSpec {
             storage: Storage::Memory(3 << 40),
             profile: "generic".into(),
@@ -207,6 +214,7 @@ mod tests {
             speed: Some(Speed::S800),
             guid: Some(Eui64(0x0001_0203_0405_0607)),
             bad: Some((7, 9)),
+            query: false,
         };
         assert_eq!(text.parse(), Ok(expected));
     }

@@ -38,6 +38,17 @@ fn folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
         })
 }
 
+/// The folder of the sockets, made if it is not there.
+///
+/// # Errors
+/// It cannot be told where that is, or it cannot be made or trusted.
+pub(crate) fn run_folder(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
+    let folder = folder(wanted)?;
+    prepare(&folder)
+        .map_err(|error| Failure::new(Exit::Error, format!("{}: {error}", folder.display())))?;
+    Ok(folder)
+}
+
 /// Makes the folder if it is not there. One that others could put something into is refused.
 fn prepare(folder: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(folder) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{fs, process, thread};
 
 use super::message::{Answer, Ended, HostStatus, Status, Wish};
-use super::{PREFIX, SUFFIX, folder, prepare};
+use super::{PREFIX, SUFFIX, run_folder};
 use crate::error::Failure;
 use crate::session::{State, Watch};
 
@@ -92,12 +92,11 @@ impl Control {
         source: Source,
         stop: Sender<()>,
     ) -> Result<Self, Failure> {
-        let folder = folder(run_dir)?;
+        let folder = run_folder(run_dir)?;
         let path = folder.join(format!("{PREFIX}{}{SUFFIX}", process::id()));
         let failed = |error: io::Error| {
             Failure::from(anyhow::anyhow!("the socket {}: {error}", path.display()))
         };
-        prepare(&folder).map_err(failed)?;
         // That of an earlier process with this id.
         let _ = fs::remove_file(&path);
         let listener = UnixListener::bind(&path).map_err(failed)?;

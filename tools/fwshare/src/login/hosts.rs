@@ -1,5 +1,6 @@
 //! The hosts that this process plays: one on a real bus, any number on an emulated one.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fwshare_export::file::FileExport;
@@ -12,7 +13,7 @@ use super::failure;
 use crate::cli::ExportSpec;
 use crate::device::Place;
 use crate::error::{Exit, Failure};
-use crate::session::{Info, Options, Session, Target, Watch};
+use crate::session::{Info, Note, Options, Session, Target, Watch};
 
 /// How long clients have to hear the end of what they asked for.
 const GRACE: Duration = Duration::from_secs(30);
@@ -22,6 +23,8 @@ pub(super) struct Hosts {
     description: String,
     target: Target,
     options: Options,
+    /// The folder for notes of logins.
+    notes: Option<PathBuf>,
     hosts: Vec<Host>,
 }
 
@@ -63,12 +66,13 @@ pub(super) struct View<'a> {
 }
 
 impl Hosts {
-    pub(super) fn new(place: &Place<'_>, options: Options) -> Self {
+    pub(super) fn new(place: &Place<'_>, options: Options, notes: Option<PathBuf>) -> Self {
         Self {
             name: place.name(),
             description: format!("{} {}", place.name(), place.found.texts()),
             target: place.target(),
             options,
+            notes,
             hosts: Vec::new(),
         }
     }
@@ -87,7 +91,14 @@ impl Hosts {
         let nodes = port.nodes().unwrap_or_default();
         let local = nodes.iter().find(|node| node.is_local);
         let guid = local.map(|node| node.eui64);
-        let session = Session::start(port, &self.target, &self.options).map_err(|error| {
+        let note = self.notes.as_deref().zip(guid);
+        let note =
+            note.map(|(folder, host)| Note::of(folder, self.target.eui64, self.target.lun, host));
+        let options = Options {
+            note,
+            ..self.options.clone()
+        };
+        let session = Session::start(port, &self.target, &options).map_err(|error| {
             let host = match self.hosts.len() {
                 0 => String::new(),
                 others => format!(", host {}", others + 1),

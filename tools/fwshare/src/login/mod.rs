@@ -10,7 +10,7 @@ use self::hosts::Hosts;
 use self::shown::Shown;
 use crate::bus::{self, BusSpec, Taping};
 use crate::cli::{ExportSpec, LoginArgs, OnOff};
-use crate::control::{Control, HostStatus, Source, Status};
+use crate::control::{self, Control, HostStatus, Source, Status};
 use crate::device::{self, Place};
 use crate::error::{Exit, Failure};
 use crate::kernel_driver::{self, Sysfs};
@@ -40,7 +40,12 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
     // The other buses are of no concern.
     drop(buses);
 
-    let mut hosts = Hosts::new(&place, options(args));
+    // An emulated bus ends with this process, and a recording knows no other one.
+    let notes = match args.bus.bus {
+        BusSpec::Folder(_) => control::run_folder(args.run_dir.run_dir.as_deref()).ok(),
+        BusSpec::Emulated(_) | BusSpec::Replay { .. } => None,
+    };
+    let mut hosts = Hosts::new(&place, options(args), notes);
     let mut control = None;
     let served = serve(args, &mut hosts, ports, &stop, |hosts| {
         let shown = Shown::new(args, &place, hosts);

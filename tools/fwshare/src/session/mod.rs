@@ -7,6 +7,7 @@
 mod error;
 mod export;
 mod input;
+mod note;
 mod query;
 mod worker;
 
@@ -24,10 +25,11 @@ use sbp2::unit::{Quirks, Unit};
 
 pub(crate) use error::SessionError;
 pub(crate) use input::sha256;
+pub(crate) use note::Note;
 pub(crate) use query::query_logins;
 
 use self::export::ExportedDisk;
-use self::worker::Worker;
+use self::worker::{Outlets, Worker};
 
 /// How long the end of a session may take: a flush of a large cache, and a logout.
 const STOP_PATIENCE: Duration = Duration::from_secs(90);
@@ -47,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) max_transfer: Option<u32>,
     /// Refuse writes.
     pub(crate) read_only: bool,
+    /// Where the login is noted for the next process.
+    pub(crate) note: Option<Note>,
     /// Quirks beside those of the table; with OVERRIDE instead of them.
     pub(crate) workarounds: Quirks,
 }
@@ -60,6 +64,7 @@ impl Default for Options {
             replacement_timeout: Duration::from_secs(120),
             max_transfer: None,
             read_only: false,
+            note: None,
             workarounds: Quirks::empty(),
         }
     }
@@ -101,6 +106,7 @@ impl Target {
             max_rec: self.host_max_rec,
             // Nobody else is: see `Session::start`.
             reclaim: true,
+            remnant: options.note.as_ref().and_then(Note::read),
             ..defaults
         })
     }
@@ -182,7 +188,11 @@ impl Session {
         let (orders, incoming) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         let (end, ended) = mpsc::channel();
-        let worker = Worker::new(port, config, quirks, range, incoming, watch.clone())?;
+        let outlets = Outlets {
+            watch: watch.clone(),
+            note: options.note.clone(),
+        };
+        let worker = Worker::new(port, config, quirks, range, incoming, outlets)?;
         let thread = thread::Builder::new()
             .name("session".into())
             .spawn(move || {

@@ -5,14 +5,14 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use fwshare_export::{Completion, DiskError};
-use ohci_raw::bus::{AddressRange, BusReset, Event, Machine, Peer};
+use ohci_raw::bus::{AddressRange, BusReset, Event, Generation, Machine, Peer};
 use ohci_raw::port::{Port, PortError, drive};
 use sbp2::disk::{Disk, Failure, Notice, Request, RequestTag};
-use sbp2::initiator::{Config, Logins, ManagementError};
+use sbp2::initiator::{Config, Logins, ManagementError, Remnant};
 use sbp2::unit::Quirks;
 
 use super::export::{in_blocks, in_words};
-use super::{Info, Order, SessionError, State, Watch, input};
+use super::{Info, Note, Order, SessionError, State, Watch, input};
 
 /// Where the session is on its way.
 enum Stage {
@@ -39,18 +39,32 @@ pub(super) struct Worker {
     /// With the numbers of their orders.
     completions: BTreeMap<RequestTag, (u64, Completion)>,
     ordered: u64,
-    watch: Watch,
+    outlets: Outlets,
+    /// That of the last bus reset.
+    generation: Option<Generation>,
     stage: Stage,
+}
+
+/// Where a session shows how it is.
+pub(super) struct Outlets {
+    pub(super) watch: Watch,
+    pub(super) note: Option<Note>,
 }
 
 /// Tells a machine what is on the bus now. What the port has to tell of the past is dropped
 /// first.
-pub(super) fn announce(port: &mut dyn Port, machine: &mut dyn Machine) -> Result<(), PortError> {
+///
+/// Gives the generation in which that holds, if the host is on a bus.
+pub(super) fn announce(
+    port: &mut dyn Port,
+    machine: &mut dyn Machine,
+) -> Result<Option<Generation>, PortError> {
     while port.next_event(Some(Duration::ZERO))?.is_some() {}
     let nodes = port.nodes()?;
     let Some(local) = nodes.iter().find(|node| node.is_local) else {
-        return Ok(());
+        return Ok(None);
     };
+    let generation = local.generation;
     let peers = nodes
         .iter()
         .filter(|node| !node.is_local && node.generation == local.generation)
@@ -65,7 +79,7 @@ pub(super) fn announce(port: &mut dyn Port, machine: &mut dyn Machine) -> Result
         peers,
     };
     machine.handle(Event::BusReset(reset), port.now());
-    Ok(())
+    Ok(Some(generation))
 }
 
 impl Worker {
@@ -75,17 +89,18 @@ impl Worker {
         quirks: Quirks,
         range: AddressRange,
         orders: Receiver<Order>,
-        watch: Watch,
+        outlets: Outlets,
     ) -> Result<Self, SessionError> {
         let mut disk = Disk::new(config, quirks, range)?;
-        announce(&mut *port, &mut disk)?;
+        let generation = announce(&mut *port, &mut disk)?;
         Ok(Self {
+            generation,
             port,
             disk,
             orders,
             completions: BTreeMap::new(),
             ordered: 0,
-            watch,
+            outlets,
             stage: Stage::Opening,
         })
     }
@@ -107,6 +122,9 @@ impl Worker {
             self.show();
             let due = self.disk.poll_timeout().map(|due| due - self.port.now());
             if let Some(event) = self.port.next_event(due)? {
+                if let Event::BusReset(reset) = &event {
+                    self.generation = Some(reset.generation);
+                }
                 let now = self.port.now();
                 self.disk.handle(event, now);
             }
@@ -118,11 +136,21 @@ impl Worker {
     }
 
     fn show(&self) {
-        self.watch.show(State {
+        self.outlets.watch.show(State {
             login_id: self.disk.current_login().map(|login| login.id),
             counters: self.disk.counters(),
             port: self.port.counters(),
         });
+    }
+
+    /// Should this process be killed, the next one knows by this which login is a remnant.
+    fn note(&self, login_id: u16) {
+        if let (Some(note), Some(generation)) = (&self.outlets.note, self.generation) {
+            note.write(Remnant {
+                login_id,
+                generation,
+            });
+        }
     }
 
     fn take_orders(&mut self) {
@@ -198,6 +226,7 @@ impl Worker {
     ) -> Option<Result<(), SessionError>> {
         match notice {
             Notice::Ready { login, info } => {
+                self.note(login.id);
                 if matches!(self.stage, Stage::Opening) {
                     self.stage = Stage::Asking(Info {
                         login,
@@ -213,7 +242,12 @@ impl Worker {
             Notice::Refused(refusal) => {
                 tracing::warn!("{refusal}; it was refused, and further ones are counted only");
             }
-            Notice::Reconnected => tracing::info!("reconnected after a bus reset"),
+            Notice::Reconnected => {
+                if let Some(login) = self.disk.current_login() {
+                    self.note(login.id);
+                }
+                tracing::info!("reconnected after a bus reset");
+            }
             Notice::LoginLost(error) => {
                 tracing::warn!(%error, "the login is lost; requests wait for a new one");
             }
@@ -221,7 +255,12 @@ impl Worker {
                 tracing::warn!(%error, "the login could not be had again; trying on");
             }
             Notice::Failed(failure) => return self.failed(failure),
-            Notice::LoggedOut(result) => return self.logged_out(result),
+            Notice::LoggedOut(result) => {
+                if let (Ok(()), Some(note)) = (&result, &self.outlets.note) {
+                    note.remove();
+                }
+                return self.logged_out(result);
+            }
             Notice::Completed { tag, result } => self.completed(tag, result),
             _ => {}
         }
