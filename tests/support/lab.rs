@@ -1,3 +1,4 @@
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,6 +27,7 @@ impl Lab {
     #[must_use]
     pub fn start(hosts: usize, bridges: &[&str]) -> Option<Self> {
         if !Path::new("/dev/fuse").exists() {
+            assert!(env::var_os("CI").is_none(), "this test needs /dev/fuse");
             skipped("needs /dev/fuse (the kernel's FUSE driver)");
             return None;
         }

@@ -125,10 +125,9 @@ impl Names {
         }
     }
 
+    /// A request that is sent, with the next number.
     pub(super) fn sent(&mut self, transaction: &Transaction) -> What {
         self.sent += 1;
-        self.tokens.insert(self.sent, transaction.token);
-        self.ids.insert(transaction.token, self.sent);
         What::Send {
             id: self.sent,
             dest: transaction.destination.to_string(),
@@ -136,6 +135,12 @@ impl Names {
             speed: transaction.speed.to_string(),
             op: self.op(transaction.address, &transaction.operation),
         }
+    }
+
+    /// The number under which a transaction's response comes.
+    pub(super) fn bind(&mut self, token: Token, id: u64) {
+        self.tokens.insert(id, token);
+        self.ids.insert(token, id);
     }
 
     pub(super) fn responded(&mut self, handle: RequestHandle, response: &Response) -> What {

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The version of the format.
 pub const SCHEMA: u32 = 1;
 
+/// The most bytes that are made of what was taken out: more than a request of a client has.
+const SCRUBBED_MAX: usize = 32 << 20;
+
 /// The first line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Header {
@@ -146,9 +149,23 @@ pub enum What {
     Failed {
         /// Why.
         error: String,
-        /// The controller is gone.
-        gone: bool,
+        /// What follows from it.
+        kind: FailureKind,
     },
+}
+
+/// What kind of failure something was, as far as a program does different things then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// [`PortError::Gone`](crate::port::PortError::Gone)
+    Gone,
+    /// [`PortError::NoSuchNode`](crate::port::PortError::NoSuchNode)
+    NoSuchNode,
+    /// [`PortError::Claimed`](crate::port::PortError::Claimed)
+    Claimed,
+    /// Anything else.
+    Other,
 }
 
 impl What {
@@ -240,7 +257,9 @@ impl Payload {
     #[must_use]
     pub fn bytes(&self) -> Option<Vec<u8>> {
         match self {
-            Self::Scrubbed { length, .. } if *length <= 1 << 20 => Some(alloc::vec![0; *length]),
+            Self::Scrubbed { length, .. } if *length <= SCRUBBED_MAX => {
+                Some(alloc::vec![0; *length])
+            }
             Self::Scrubbed { .. } => None,
             Self::Hex(text) => {
                 let digits: Option<Vec<u8>> = text

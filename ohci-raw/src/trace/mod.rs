@@ -36,7 +36,9 @@ mod replay;
 mod tests;
 
 pub use describe::Symbols;
-pub use line::{Header, Line, NodeLine, Op, Payload, PeerLine, PortHeader, SCHEMA, What};
+pub use line::{
+    FailureKind, Header, Line, NodeLine, Op, Payload, PeerLine, PortHeader, SCHEMA, What,
+};
 pub use reader::{Recording, TraceError};
 pub use recorder::{Recorder, Tape};
 pub use replay::{Mode, Replay, Verdict};

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::describe::{self, Names};
-use super::line::{Header, Line, What};
+use super::line::{FailureKind, Header, Line, What};
 use crate::bus::{AddressRange, Eui64, Event, Instant, RequestHandle, Response, Transaction};
 use crate::port::{Node, Port, PortCounters, PortError, ResetKind, Waker};
 
@@ -87,7 +87,12 @@ impl Recorder {
         if let Err(error) = &result {
             self.write(What::Failed {
                 error: error.to_string(),
-                gone: matches!(error, PortError::Gone { .. }),
+                kind: match error {
+                    PortError::Gone { .. } => FailureKind::Gone,
+                    PortError::NoSuchNode { .. } => FailureKind::NoSuchNode,
+                    PortError::Claimed { .. } => FailureKind::Claimed,
+                    _ => FailureKind::Other,
+                },
             });
         }
         result
@@ -109,6 +114,9 @@ impl Port for Recorder {
 
     fn send(&mut self, transaction: Transaction) -> Result<(), PortError> {
         let what = self.names.sent(&transaction);
+        if let What::Send { id, .. } = what {
+            self.names.bind(transaction.token, id);
+        }
         self.write(what);
         let result = self.inner.send(transaction);
         self.failed(result)

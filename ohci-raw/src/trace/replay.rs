@@ -7,10 +7,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::describe::{self, Names};
-use super::line::{Line, Op, What};
+use super::line::{FailureKind, Line, Op, What};
 use super::reader::Recording;
-use crate::bus::{AddressRange, Eui64, Event, Instant, RequestHandle, Response, Transaction};
+use crate::bus::{
+    AddressRange, Eui64, Event, Generation, Instant, NodeId, RequestHandle, Response, Transaction,
+};
 use crate::port::{Node, Port, PortError, ResetKind, Waker};
 
 /// How closely a program must do what the recording has.
@@ -100,7 +104,7 @@ impl State {
 
     /// Compares what the program did with the next line, or, relaxed, with the deeds that stand
     /// there together.
-    fn deed(&mut self, deed: &What) -> Result<(), PortError> {
+    fn deed(&mut self, deed: &What) -> Result<What, PortError> {
         let window = match self.mode {
             Mode::Strict => 1,
             Mode::Relaxed => self.lines[self.next.min(self.lines.len())..]
@@ -114,8 +118,8 @@ impl State {
             .find(|at| !self.done[*at] && agrees(&self.lines[*at].1.what, deed, self.mode));
         match found.filter(|_| self.deviation.is_none()) {
             Some(at) => {
-                self.take(at);
-                self.failure()
+                let recorded = self.take(at);
+                self.failure().map(|()| recorded)
             }
             None => {
                 let got = Line {
@@ -134,20 +138,29 @@ impl State {
             return Ok(());
         };
         match self.take(self.next) {
-            What::Failed { error, gone } => Err(failed(error, gone)),
+            What::Failed { error, kind } => Err(failed(error, kind)),
             _ => Ok(()),
         }
     }
 }
 
-fn failed(error: String, gone: bool) -> PortError {
-    if gone {
-        return PortError::Gone { device: error };
-    }
-    PortError::Os {
-        what: "replay",
-        device: "the recording".to_string(),
-        source: std::io::Error::other(error),
+/// The failure that was recorded, as far as what follows depends on it.
+fn failed(error: String, kind: FailureKind) -> PortError {
+    match kind {
+        FailureKind::Gone => PortError::Gone { device: error },
+        FailureKind::NoSuchNode => PortError::NoSuchNode {
+            node: NodeId(0xffff),
+            generation: Generation(0),
+        },
+        FailureKind::Claimed => PortError::Claimed {
+            device: "the recording".to_string(),
+            lun: 0,
+        },
+        FailureKind::Other => PortError::Os {
+            what: "replay",
+            device: "the recording".to_string(),
+            source: std::io::Error::other(error),
+        },
     }
 }
 
@@ -187,10 +200,24 @@ fn agrees(recorded: &What, did: &What, mode: Mode) -> bool {
         ) => (id, rcode) == (own, code) && data.agrees(bytes),
         // What was read from a disk whose data was taken out has another hash.
         (What::Output(recorded), What::Output(did)) => {
-            recorded == did || recorded.get("scrubbed").is_some()
+            recorded == did || (is_scrubbed(recorded) && but_digest(recorded) == but_digest(did))
         }
         (recorded, did) => recorded == did,
     }
+}
+
+fn is_scrubbed(output: &Value) -> bool {
+    output.get("scrubbed").is_some()
+}
+
+/// An output without what says which bytes came.
+fn but_digest(output: &Value) -> Value {
+    let mut output = output.clone();
+    if let Some(fields) = output.as_object_mut() {
+        fields.remove("scrubbed");
+        fields.remove("sha256");
+    }
+    output
 }
 
 /// A port that plays what was recorded at one.
@@ -233,7 +260,7 @@ impl Replay {
     }
 
     fn deed(&mut self, deed: &What) -> Result<(), PortError> {
-        self.verdict.lock().deed(deed)
+        self.verdict.lock().deed(deed).map(|_| ())
     }
 }
 
@@ -258,7 +285,12 @@ impl Port for Replay {
 
     fn send(&mut self, transaction: Transaction) -> Result<(), PortError> {
         let what = self.names.sent(&transaction);
-        self.deed(&what)
+        let recorded = self.verdict.lock().deed(&what)?;
+        // Relaxed, it may be another one's turn: its response comes under its own number.
+        if let What::Send { id, .. } = recorded {
+            self.names.bind(transaction.token, id);
+        }
+        Ok(())
     }
 
     fn respond(&mut self, handle: RequestHandle, response: Response) -> Result<(), PortError> {

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -175,4 +176,98 @@ fn lines_with_nonsense_in_them_deviate_and_do_not_panic() {
         assert!(replay.allocate(u64::MAX).is_err(), "{line}");
         assert!(replay.verdict().get().is_err(), "{line}");
     }
+}
+
+/// Two reads at once, whose order may be another when it is replayed.
+fn two_reads(port: &mut dyn Port, offsets: [u64; 2]) -> Result<[Vec<u8>; 2], PortError> {
+    let nodes = port.nodes()?;
+    let peer = nodes.iter().find(|node| !node.is_local).unwrap();
+    for offset in offsets {
+        port.send(Transaction {
+            token: Token(offset),
+            destination: peer.id,
+            generation: peer.generation,
+            speed: peer.speed,
+            address: Address::new(csr::CONFIG_ROM.get() + offset),
+            operation: Operation::ReadQuadlet,
+        })?;
+    }
+    let mut found = [vec![], vec![]];
+    while found.iter().any(Vec::is_empty) {
+        let event = port.next_event(Some(core::time::Duration::from_secs(1)))?;
+        if let Some(Event::Response { token, data, .. }) = event {
+            let at = usize::from(token != Token(4));
+            found[at] = data;
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn relaxed_each_transaction_gets_its_own_response_whatever_the_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.fwt.jsonl");
+    let bus = SharedBus::new(Timing::Immediate);
+    let port = bus.attach_host(config(1));
+    let _peer = bus.attach_host(config(2));
+    let header = Header {
+        schema: SCHEMA,
+        tool: "test".into(),
+        command: vec![],
+        ports: vec![PortHeader {
+            bus: 0,
+            name: "sim".into(),
+        }],
+        scrubbed: false,
+    };
+    let tape = Tape::start(&path, &header).unwrap();
+    let mut recorder = Recorder::new(Box::new(port), tape, 0);
+    // Nothing comes in between them: what was told before is taken out first.
+    while recorder
+        .next_event(Some(core::time::Duration::ZERO))
+        .unwrap()
+        .is_some()
+    {}
+    let before = two_reads(&mut recorder, [4, 16]).unwrap();
+    assert_eq!(before, [b"1394".to_vec(), vec![0, 0, 0, 2]]);
+    let recording = Recording::read(&path).unwrap();
+    let replayed = |mode| {
+        let mut replay = Replay::new(&recording, 0, mode);
+        while !matches!(replay.next_event(None), Ok(None) | Err(_)) {}
+        two_reads(&mut replay, [16, 4])
+    };
+    assert!(replayed(Mode::Strict).is_err());
+    assert_eq!(replayed(Mode::Relaxed).unwrap(), before);
+}
+
+#[test]
+fn a_send_that_was_refused_is_refused_again_for_the_same_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let text = concat!(
+        r#"{"schema":1,"tool":"t","command":[],"ports":[{"bus":0,"name":"n"}]}"#,
+        "\n",
+        r#"{"port":0,"at":0,"claim":{"guid":"0000000000000007","lun":0}}"#,
+        "\n",
+        r#"{"port":0,"at":0,"failed":{"error":"x","kind":"claimed"}}"#,
+        "\n",
+        r#"{"port":0,"at":0,"reset_bus":{"kind":"short"}}"#,
+        "\n",
+        r#"{"port":0,"at":0,"failed":{"error":"x","kind":"no_such_node"}}"#,
+        "\n",
+    );
+    std::fs::write(&path, text).unwrap();
+    let recording = Recording::read(&path).unwrap();
+    let mut replay = Replay::new(&recording, 0, Mode::Strict);
+    let claimed = replay.claim(Eui64(7), 0);
+    assert!(
+        matches!(claimed, Err(PortError::Claimed { .. })),
+        "{claimed:?}"
+    );
+    let reset = replay.reset_bus(crate::port::ResetKind::Short);
+    assert!(
+        matches!(reset, Err(PortError::NoSuchNode { .. })),
+        "{reset:?}"
+    );
+    assert_eq!(replay.verdict().get(), Ok(4));
 }

@@ -32,8 +32,8 @@ pub fn config(number: usize, speed: Speed) -> NodeConfig {
 /// A descriptor that cannot be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DescriptorError {
-    /// It is no chain of complete blocks whose CRC fields are 0.
-    #[error("the descriptor is no chain of complete blocks with CRC fields of 0")]
+    /// It is no chain of complete blocks.
+    #[error("the descriptor is no chain of complete blocks")]
     Malformed,
     /// The ROM would have more than 256 quadlets.
     #[error("the configuration ROM has no room for the descriptor")]
@@ -196,7 +196,7 @@ impl HostRom {
             let mut rest = &mut blocks[..];
             while !rest.is_empty() {
                 let (block, others) = rest.split_at_mut(block_length(rest[0]).min(rest.len()));
-                seal(block);
+                block[0] |= u32::from(crc16(&block[1..]));
                 rest = others;
             }
             rom.append(&mut blocks);
@@ -216,19 +216,18 @@ fn seal(block: &mut [u32]) {
     block[0] = length | u32::from(crc16(&block[1..]));
 }
 
-/// Whether the blocks' lengths add up, and leave room for the CRCs (`fw_core_add_descriptor`).
+/// Whether the blocks' lengths add up (`fw_core_add_descriptor`, which takes all 16 bits of them
+/// here). What stands where the CRC goes is not looked at: the CRC is ORed into it.
 fn is_chain(blocks: &[u32]) -> bool {
     let mut rest = blocks;
     while let Some(header) = rest.first() {
-        if header & 0xffff != 0 {
-            return false;
-        }
-        match rest.get(block_length(*header)..) {
+        let length = (header >> 16) as usize + 1;
+        match rest.get(length..) {
             Some(others) => rest = others,
             None => return false,
         }
     }
-    !blocks.is_empty()
+    true
 }
 
 #[cfg(test)]
@@ -267,9 +266,8 @@ mod tests {
         let mut rom = rom();
         let before = rom.quadlets();
         for blocks in [
-            &[][..],
-            &[0x0001_0000],
-            &[0x0000_0001],
+            &[0x0001_0000][..],
+            &[0x0100_0000],
             &[0x0001_0000, 7, 0x0002_0000, 0],
         ] {
             let refused = rom.add(0, 0xd100_0000, blocks);

@@ -195,7 +195,7 @@ pub(crate) struct LoginArgs {
     ///
     /// The kernel's driver and fwshare are one host to the bridge, so only one of them can be
     /// logged in. The kernel gets the disk back at the end. A disk that is mounted, or that
-    /// something is built on, is not taken away. After SIGKILL: echo fwN.M >
+    /// something is built on, is not taken away. After SIGKILL or a second signal: echo fwN.M >
     /// /sys/bus/firewire/drivers/firewire_sbp2/bind
     #[arg(long)]
     pub(crate) unbind_kernel: bool,

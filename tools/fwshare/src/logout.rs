@@ -26,7 +26,11 @@ pub(crate) fn run(args: &LogoutArgs) -> Result<(), Failure> {
     let running = control::running(args.run_dir.run_dir.as_deref(), target)?;
     let mut logins = Vec::new();
     for running in running {
-        let ended = running.end()?;
+        // Whatever becomes of one, the others are to end, too.
+        let ended = running.end().unwrap_or_else(|failure| Ended {
+            exit_code: failure.code(),
+            message: Some(failure.to_string()),
+        });
         logins.push(One {
             target: running.status.target,
             pid: running.status.pid,

@@ -95,8 +95,12 @@ pub(super) struct Incoming<'a> {
     pub(super) tstamp: u32,
 }
 
+/// Behind the header of a read there are as many bytes as it asks for, which mean nothing.
 pub(super) fn request(version: u32, incoming: Incoming<'_>) -> Vec<u8> {
-    let (code, length, data) = taken_apart(incoming.operation);
+    let (code, length, brought) = taken_apart(incoming.operation);
+    let mut data = brought.to_vec();
+    data.resize(length as usize, 0);
+    let data = &data[..];
     let closure = incoming.closure.into();
     let offset = incoming.address.into();
     let length = length.into();
@@ -147,17 +151,24 @@ pub(super) fn no_resource(closure: u64, event_type: u32, handle: u32) -> Vec<u8>
     bytes
 }
 
-/// An event that says that a PHY packet was sent.
-pub(super) fn phy_packet_sent(version: u32, closure: u64, rcode: RCode, tstamp: u32) -> Vec<u8> {
-    let event_type = match version {
-        6.. => event_type::PHY_PACKET_SENT2,
-        _ => event_type::PHY_PACKET_SENT,
+/// An event that says that a PHY packet was sent. From version 6 on it has the packet, too.
+pub(super) fn phy_packet_sent(
+    version: u32,
+    closure: u64,
+    rcode: RCode,
+    tstamp: u32,
+    packet: &[u8; 8],
+) -> Vec<u8> {
+    let (event_type, length, stamp) = match version {
+        6.. => (event_type::PHY_PACKET_SENT2, packet.len() as u32, tstamp),
+        _ => (event_type::PHY_PACKET_SENT, 0, 0),
     };
     let mut bytes = closure.to_ne_bytes().to_vec();
-    // No data: the length is 0, and in the newer event a time stamp takes its place behind it.
-    let stamp = if version >= 6 { tstamp } else { 0 };
-    for field in [event_type, rcode.0, 0, stamp] {
+    for field in [event_type, rcode.0, length, stamp] {
         bytes.extend(field.to_ne_bytes());
+    }
+    if version >= 6 {
+        bytes.extend(packet);
     }
     bytes
 }

@@ -176,7 +176,9 @@ impl Kernel {
                 let rcode = self.rcode_of_generation(argument.quadlet(16));
                 let version = self.version(call.client);
                 let tstamp = time_stamp(call.now);
-                let event = event::phy_packet_sent(version, argument.octlet(0), rcode, tstamp);
+                let packet = argument.octlet(8).to_ne_bytes();
+                let closure = argument.octlet(0);
+                let event = event::phy_packet_sent(version, closure, rcode, tstamp, &packet);
                 self.tell(call.client, event);
                 Ok(0)
             }

@@ -14,7 +14,8 @@
 //!
 //! # What is not
 //! Isochronous traffic: contexts cannot be had and resources are sought in vain, as on a
-//! controller that has none left. PHY packets go out and reach nobody. The election of a bus
+//! controller that has none left. A broadcast names the host as its destination, not everybody.
+//! PHY packets go out and reach nobody. The election of a bus
 //! manager: there is none until a program makes itself one. `close` does not wait for requests
 //! under way. The split timeout that a program writes is kept and not obeyed.
 

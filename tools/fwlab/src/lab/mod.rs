@@ -317,12 +317,16 @@ impl Lab {
             }
             Command::PowerCycle { bridge } => {
                 let OnBus { node, machine, .. } = &self.bridges[self.bridge(bridge)?];
-                let was_attached = self.bus.is_attached(*node);
-                self.bus.detach(*node, now);
+                let (node, machine) = (*node, machine.clone());
+                let was_attached = self.bus.is_attached(node);
+                self.bus.detach(node, now);
                 machine.lock().machine().power_cycle();
-                self.bus.wake_machine(*node, now);
+                self.bus.wake_machine(node, now);
+                // The hosts see it go, and come back.
+                self.run(None, now);
                 if was_attached {
-                    self.bus.reattach(*node, now);
+                    self.bus.reattach(node, now);
+                    self.run(Some(node), now);
                 }
             }
             Command::Show => return Ok(Answer::Report(self.report())),

@@ -14,6 +14,8 @@
 //! - The kernel copies an ioctl's argument by the size in the command. What that points to is
 //!   read and written in the memory of the caller (`memory`), which needs the right to trace it:
 //!   programs of the same user, where Yama is not in the way.
+//! - The kernel turns `ENOSYS` from an ioctl into `ENOTTY`: that is what ADD_DESCRIPTOR and the
+//!   PHY packet ioctls give on the file of another node.
 //! - A read that waits is parked until there is an event, or until its thread has a signal to
 //!   handle (`signals`): the FUSE library does not hand on interruptions.
 //!

@@ -97,10 +97,13 @@ impl Control {
         let failed = |error: io::Error| {
             Failure::from(anyhow::anyhow!("the socket {}: {error}", path.display()))
         };
-        // That of an earlier process with this id.
-        let _ = fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        // Under another name until somebody listens: what nobody listens at is taken for a
+        // remnant. An earlier process may have had this id.
+        let new = path.with_extension("new");
+        let _ = fs::remove_file(&new);
+        let listener = UnixListener::bind(&new).map_err(failed)?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        fs::rename(&new, &path).map_err(failed)?;
         let shared = Arc::new(Shared {
             source,
             stop: Mutex::new(stop),

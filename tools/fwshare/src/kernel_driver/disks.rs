@@ -1,7 +1,11 @@
 //! The block devices behind a unit, and what they are used for.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 /// A disk that the kernel has made of a logical unit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,6 +16,8 @@ pub(crate) struct Disk {
     pub(crate) mounts: Vec<String>,
     /// What is built on it or its partitions: `dm-0`, `md1`.
     pub(crate) holders: Vec<String>,
+    /// Somebody has it or a partition for himself: swap, or a mount that cannot be seen.
+    pub(crate) busy: bool,
 }
 
 impl Disk {
@@ -23,11 +29,18 @@ impl Disk {
         if !self.holders.is_empty() {
             text.push_str(&format!(", used by {}", self.holders.join(", ")));
         }
+        if self.busy && !self.is_explained() {
+            text.push_str(", in use");
+        }
         text
     }
 
-    pub(super) const fn is_used(&self) -> bool {
+    const fn is_explained(&self) -> bool {
         !self.mounts.is_empty() || !self.holders.is_empty()
+    }
+
+    pub(super) const fn is_used(&self) -> bool {
+        self.busy || self.is_explained()
     }
 
     pub(super) fn how_to_stop(&self) -> String {
@@ -57,6 +70,9 @@ fn disk(block: &Path, mountinfo: &str) -> Disk {
     let all: Vec<_> = std::iter::once(block.to_owned())
         .chain(partitions)
         .collect();
+    let busy = all
+        .iter()
+        .any(|part| is_busy(&Path::new("/dev").join(name_of(part))));
     let mut mounts = Vec::new();
     let mut holders = Vec::new();
     for part in &all {
@@ -73,7 +89,18 @@ fn disk(block: &Path, mountinfo: &str) -> Disk {
         name,
         mounts,
         holders,
+        busy,
     }
+}
+
+/// Whether somebody has a block device for himself: whoever mounts it, swaps to it or builds on
+/// it, wherever that can be seen.
+fn is_busy(device: &Path) -> bool {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_EXCL.bits())
+        .open(device);
+    opened.is_err_and(|error| error.raw_os_error() == Some(Errno::EBUSY as i32))
 }
 
 /// Where the device with this number is mounted, by proc(5).

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ohci_raw::bus::Eui64;
+
 use crate::bus::BusSpec;
 use crate::error::{Exit, Failure};
 
@@ -49,6 +51,18 @@ impl Sysfs {
             }
             _ => None,
         }
+    }
+
+    /// The names of the nodes with this GUID, as sysfs writes it.
+    fn nodes(&self, guid: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.0.join("bus/firewire/devices"));
+        let entries = entries.into_iter().flatten().flatten();
+        let named = entries.filter(|entry| {
+            fs::read_to_string(entry.path().join("guid")).is_ok_and(|own| own.trim() == guid)
+        });
+        named
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
     }
 
     /// The units of a node that the kernel's driver has.
@@ -101,8 +115,8 @@ impl Bound {
         )
     }
 
-    /// Takes the unit away from the driver, until what comes back is dropped.
-    fn release(self) -> Result<Released, Failure> {
+    /// Takes the unit away from the driver.
+    fn release(&self) -> Result<(), Failure> {
         if let Some(disk) = self.disks.iter().find(|disk| disk.is_used()) {
             let message = format!("{}, and it is in use", self.described());
             return Err(Failure::new(Exit::Held, message).advise(disk.how_to_stop()));
@@ -116,31 +130,20 @@ impl Bound {
             }
             thread::sleep(ROUND);
         }
-        Ok(Released(self))
+        Ok(())
     }
-}
 
-/// Units that were taken away from the kernel's driver. It gets them back when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Released(Bound);
-
-impl Drop for Released {
-    fn drop(&mut self) {
-        let Bound {
-            unit,
-            driver,
-            device,
-            driver_folder,
-            ..
-        } = &self.0;
-        if !device.exists() {
+    /// Gives it back.
+    fn give_back(&self) {
+        let (unit, driver) = (&self.unit, &self.driver);
+        if !self.device.exists() {
             tracing::info!("{unit} is gone: {driver} finds it by itself when it comes back");
             return;
         }
-        if device.join("driver").exists() {
+        if self.device.join("driver").exists() {
             return;
         }
-        if let Err(failure) = tell(&driver_folder.join("bind"), unit) {
+        if let Err(failure) = tell(&self.driver_folder.join("bind"), unit) {
             tracing::error!("{unit} was not given back to {driver}: {failure}");
         }
     }
@@ -162,28 +165,80 @@ fn tell(file: &Path, unit: &str) -> Result<(), Failure> {
         })
 }
 
-/// Makes sure that the kernel's driver has no unit of the node: takes them away where `unbind`
-/// says so, and says who has them otherwise.
+/// Units that are kept from the kernel's driver as long as this lives.
 ///
-/// # Errors
-/// It has one, and is not to lose it, or does not let go of it.
-pub(crate) fn step_aside(
-    sysfs: Option<&Sysfs>,
-    node: &str,
-    unbind: bool,
-) -> Result<Vec<Released>, Failure> {
-    let bound = sysfs.map(|sysfs| sysfs.bound(node)).unwrap_or_default();
-    if unbind {
-        return bound.into_iter().map(Bound::release).collect();
+/// A node that leaves and comes back gets new units, which the driver takes at once: there is no
+/// `driver_override`. So it is looked for them again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    /// Where to look, and for the node with which EUI-64, unless the driver may have it.
+    watch: Option<(Sysfs, String)>,
+    released: Vec<Bound>,
+}
+
+impl Aside {
+    /// Makes sure that the kernel's driver has no unit of the node: takes them away where `unbind`
+    /// says so, and says who has them otherwise.
+    ///
+    /// # Errors
+    /// It has one, and is not to lose it, or does not let go of it.
+    pub(crate) fn step(
+        sysfs: Option<Sysfs>,
+        node: &str,
+        guid: Eui64,
+        unbind: bool,
+    ) -> Result<Self, Failure> {
+        let bound = sysfs
+            .as_ref()
+            .map(|sysfs| sysfs.bound(node))
+            .unwrap_or_default();
+        if let Some(first) = bound.first().filter(|_| !unbind) {
+            return Err(Failure::new(Exit::Held, first.described())
+                .advise(
+                    "use the disk as it is there, or take it away from the kernel: \
+                     --unbind-kernel",
+                )
+                .advise(
+                    "the kernel's driver shares, too, if it is told to before it logs in:\n\
+                     options firewire-sbp2 exclusive_login=0 in /etc/modprobe.d",
+                ));
+        }
+        let watch = sysfs
+            .filter(|_| unbind)
+            .map(|sysfs| (sysfs, format!("0x{guid}")));
+        let mut aside = Self {
+            watch,
+            released: Vec::new(),
+        };
+        for bound in bound {
+            bound.release()?;
+            aside.released.push(bound);
+        }
+        Ok(aside)
     }
-    match bound.first() {
-        None => Ok(Vec::new()),
-        Some(first) => Err(Failure::new(Exit::Held, first.described())
-            .advise("use the disk as it is there, or take it away from the kernel: --unbind-kernel")
-            .advise(
-                "the kernel's driver shares, too, if it is told to before it logs in:\n\
-                 options firewire-sbp2 exclusive_login=0 in /etc/modprobe.d",
-            )),
+
+    /// Takes away what the driver has taken in the meantime.
+    pub(crate) fn look(&mut self) {
+        let Some((sysfs, guid)) = &self.watch else {
+            return;
+        };
+        for bound in sysfs.nodes(guid).iter().flat_map(|node| sysfs.bound(node)) {
+            tracing::info!("{}; it is taken away again", bound.described());
+            match bound.release() {
+                // It is given back once, however often it was taken.
+                Ok(()) if self.released.iter().any(|old| old.unit == bound.unit) => {}
+                Ok(()) => self.released.push(bound),
+                Err(failure) => tracing::error!("{failure}"),
+            }
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        for bound in &self.released {
+            bound.give_back();
+        }
     }
 }
 
@@ -195,6 +250,8 @@ mod tests {
     use nix::unistd::mkfifo;
 
     use super::*;
+
+    const GUID: Eui64 = Eui64(0x0030_e000_0000_01fa);
 
     /// A tree in which fw1.0 belongs to `driver`, and somebody who does as the kernel does.
     fn tree(driver: &str) -> (tempfile::TempDir, Sysfs) {
@@ -237,7 +294,7 @@ mod tests {
     fn who_has_the_unit_is_the_reason_of_the_refusal() {
         for driver in DRIVERS {
             let (_folder, sysfs) = tree(driver);
-            let refusal = step_aside(Some(&sysfs), "fw1", false).unwrap_err();
+            let refusal = Aside::step(Some(sysfs), "fw1", GUID, false).unwrap_err();
             assert_eq!(refusal.code(), 6);
             let text = refusal.to_string();
             assert!(
@@ -246,7 +303,7 @@ mod tests {
             );
             assert!(text.contains("--unbind-kernel"), "{text}");
         }
-        assert!(step_aside(None, "fw1", false).unwrap().is_empty());
+        assert!(Aside::step(None, "fw1", GUID, false).is_ok());
     }
 
     #[test]
@@ -261,11 +318,40 @@ mod tests {
         let unbinds = kernel(drivers.join("unbind"), move || {
             fs::remove_file(gone).unwrap()
         });
-        let released = step_aside(Some(&sysfs), "fw1", true).unwrap();
+        let aside = Aside::step(Some(sysfs.clone()), "fw1", GUID, true).unwrap();
         assert_eq!(unbinds.join().unwrap(), "fw1.0");
         assert!(sysfs.bound("fw1").is_empty());
         let binds = kernel(drivers.join("bind"), || {});
-        drop(released);
+        drop(aside);
+        assert_eq!(binds.join().unwrap(), "fw1.0");
+    }
+
+    #[test]
+    fn a_unit_that_the_driver_takes_again_is_taken_away_again() {
+        let (folder, sysfs) = tree("firewire_sbp2");
+        let bus = folder.path().join("bus/firewire");
+        fs::write(bus.join("devices/fw1/guid"), "0x0030e000000001fa\n").unwrap();
+        let (link, drivers) = (
+            bus.join("devices/fw1.0/driver"),
+            bus.join("drivers/firewire_sbp2"),
+        );
+        let lets_go = |link: PathBuf| {
+            kernel(drivers.join("unbind"), move || {
+                fs::remove_file(link).unwrap()
+            })
+        };
+        let first = lets_go(link.clone());
+        let mut aside = Aside::step(Some(sysfs), "fw1", GUID, true).unwrap();
+        first.join().unwrap();
+        aside.look();
+        symlink(&drivers, &link).unwrap();
+        let second = lets_go(link.clone());
+        aside.look();
+        assert_eq!(second.join().unwrap(), "fw1.0");
+        assert!(!link.exists());
+        // Given back once, whatever happened in between.
+        let binds = kernel(drivers.join("bind"), || {});
+        drop(aside);
         assert_eq!(binds.join().unwrap(), "fw1.0");
     }
 
@@ -274,7 +360,7 @@ mod tests {
         let (folder, sysfs) = tree("firewire_sbp2");
         let block = "bus/firewire/devices/fw1.0/host3/target3:0:0/3:0:0:0/block/sdz";
         fs::create_dir_all(folder.path().join(block).join("sdz1/holders/dm-0")).unwrap();
-        let refusal = step_aside(Some(&sysfs), "fw1", true).unwrap_err();
+        let refusal = Aside::step(Some(sysfs.clone()), "fw1", GUID, true).unwrap_err();
         assert_eq!(refusal.code(), 6);
         let text = refusal.to_string();
         assert!(text.contains("dm-0") && text.contains("in use"), "{text}");

@@ -13,7 +13,7 @@ use crate::cli::{ExportSpec, LoginArgs, OnOff};
 use crate::control::{self, Control, HostStatus, Source, Status};
 use crate::device::{self, Place};
 use crate::error::{Exit, Failure};
-use crate::kernel_driver::{self, Sysfs};
+use crate::kernel_driver::{Aside, Sysfs};
 use crate::output;
 use crate::session::Options;
 use crate::signals::Stop;
@@ -33,9 +33,9 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
         return Err(Failure::new(Exit::NoSuchDevice, message));
     }
     let sysfs = Sysfs::of(&args.bus.bus, args.sysfs.sysfs.as_deref());
+    let node = &place.found.node;
     // Given back to the kernel after everything else.
-    let _released =
-        kernel_driver::step_aside(sysfs.as_ref(), &place.found.node.name, args.unbind_kernel)?;
+    let mut aside = Aside::step(sysfs, &node.name, node.eui64, args.unbind_kernel)?;
     let ports = buses.swap_remove(place.found.bus).into_ports();
     // The other buses are of no concern.
     drop(buses);
@@ -47,7 +47,8 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
     };
     let mut hosts = Hosts::new(&place, options(args), notes);
     let mut control = None;
-    let served = serve(args, &mut hosts, ports, &stop, |hosts| {
+    let look = || aside.look();
+    let served = serve(args, &mut hosts, ports, &stop, look, |hosts| {
         let shown = Shown::new(args, &place, hosts);
         if args.json {
             output::print(&shown.json()?)?;
@@ -124,6 +125,7 @@ fn serve(
     hosts: &mut Hosts,
     ports: Vec<Box<dyn ohci_raw::port::Port>>,
     stop: &Stop,
+    mut look: impl FnMut(),
     show: impl FnOnce(&Hosts) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for port in ports {
@@ -139,6 +141,7 @@ fn serve(
     }
     while !stop.wait(ROUND) {
         hosts.check().map_err(Failure::with_data_shown)?;
+        look();
     }
     Ok(())
 }

@@ -62,6 +62,19 @@ impl Disk for ExportedDisk {
     }
 }
 
+/// Whether a request begins and ends at a block boundary.
+pub(super) fn is_whole_blocks(request: &Request, block_length: u32) -> bool {
+    let (offset, length) = match request {
+        Request::Read { offset, length } | Request::WriteZeroes { offset, length, .. } => {
+            (*offset, u64::from(*length))
+        }
+        Request::Write { offset, data, .. } => (*offset, data.len() as u64),
+        Request::Flush => return true,
+    };
+    let block = u64::from(block_length);
+    offset.is_multiple_of(block) && length.is_multiple_of(block)
+}
+
 /// An export's request in blocks.
 pub(super) fn in_blocks(request: Request, block_length: u32) -> sbp2::disk::Request {
     use sbp2::disk::Request as Blocks;

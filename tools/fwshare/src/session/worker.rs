@@ -11,7 +11,7 @@ use sbp2::disk::{Disk, Failure, Notice, Request, RequestTag};
 use sbp2::initiator::{Config, Logins, ManagementError, Remnant};
 use sbp2::unit::Quirks;
 
-use super::export::{in_blocks, in_words};
+use super::export::{in_blocks, in_words, is_whole_blocks};
 use super::{Info, Note, Order, SessionError, State, Watch, input};
 
 /// Where the session is on its way.
@@ -205,6 +205,13 @@ impl Worker {
                 return;
             }
         };
+        if !is_whole_blocks(&request, block_length) {
+            // An export asks for whole blocks only; a script or a recording may ask for anything.
+            let why = format!("a request must be of whole blocks of {block_length} bytes");
+            tracing::warn!("{why}");
+            done(Err(DiskError::Invalid(why)));
+            return;
+        }
         let now = self.port.now();
         let tag = self.disk.submit(in_blocks(request, block_length), now);
         self.ordered += 1;

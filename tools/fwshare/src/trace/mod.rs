@@ -8,8 +8,9 @@ mod show;
 mod stat;
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use clap::Parser as _;
@@ -79,7 +80,10 @@ fn create(
             _ => failure,
         }
     };
-    let mut out = BufWriter::new(File::create_new(file).map_err(failed)?);
+    // Its owner's alone, as recordings are: it may have all the data of a disk.
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut out = BufWriter::new(options.open(file).map_err(failed)?);
     write(&mut out).and_then(|()| out.flush()).map_err(failed)
 }
 

@@ -371,7 +371,7 @@ fn described(cdb: &Cdb) -> (String, String, bool) {
         None => name.clone(),
     };
     // A command that is not known may move anything.
-    let sectors = cdb.transfer().is_some() || matches!(cdb, Cdb::Other(_));
+    let sectors = cdb.transfer().is_some() || matches!(cdb, Cdb::Other(_) | Cdb::Verify10 { .. });
     (text, name, sectors)
 }
 

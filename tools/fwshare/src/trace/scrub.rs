@@ -13,6 +13,8 @@ struct Port {
     observer: Observer,
     /// Reads of the target that wait for their answer.
     reads: BTreeMap<u64, Op>,
+    /// Requests of this host under way, and whether it is known what they are.
+    sent: BTreeMap<u64, bool>,
 }
 
 /// The same recording without the data of sectors. What is not known to be something else is
@@ -23,8 +25,18 @@ pub(super) fn scrub(mut recording: Recording) -> Recording {
         let port = ports.entry(line.port).or_default();
         port.observer.observe(&line.what);
         match &mut line.what {
-            What::Send { op, .. } => {
-                port.observer.sent(op);
+            What::Send { id, op, .. } => {
+                let is_known = port.observer.sent(op) != Meaning::Unknown;
+                port.sent.insert(*id, is_known);
+                if !is_known {
+                    hide(&mut op.data);
+                }
+            }
+            What::Response { id, data, .. } => {
+                let is_known = port.sent.remove(id).unwrap_or_default();
+                if !is_known {
+                    hide(data);
+                }
             }
             What::Request { id, op, .. } if op.tcode.starts_with("read") => {
                 port.reads.insert(*id, op.clone());
@@ -62,12 +74,15 @@ const fn is_secret(meaning: &Meaning) -> bool {
 }
 
 fn hide(data: &mut Payload) {
-    if let (false, false, Some(bytes)) = (data.is_empty(), data.is_scrubbed(), data.bytes()) {
-        *data = Payload::Scrubbed {
-            length: bytes.len(),
-            sha256: sha256(&bytes),
-        };
+    if data.is_empty() || data.is_scrubbed() {
+        return;
     }
+    // What is not hexadecimal is nobody's data, but who knows.
+    let bytes = data.bytes().unwrap_or_default();
+    *data = Payload::Scrubbed {
+        length: bytes.len(),
+        sha256: sha256(&bytes),
+    };
 }
 
 /// What a client wanted written.
