@@ -199,8 +199,11 @@ fn a_daemon_on_node_files_is_recorded_and_its_recording_replays() {
     let mut arguments = lab.login_arguments(0);
     arguments.extend(["--record".to_owned(), text(&file).to_owned()]);
     let daemon = Daemon::login(arguments);
+    // In the middle of its work.
+    let mut resets = lab.meddler(&["reset", "--count", "20", "--interval", "20"]);
+    let mut resets = resets.spawn().unwrap();
     nbdcopy.run(["--flush".as_ref(), data.as_os_str(), daemon.uri(0).as_ref()]);
-    lab.ctl(&["reset"]);
+    assert!(resets.wait().unwrap().success());
     let copy = lab.path("copy");
     nbdcopy.run([daemon.uri(0).as_ref(), copy.as_os_str()]);
     assert!(fs::read(&data).unwrap() == fs::read(&copy).unwrap());
