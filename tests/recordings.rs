@@ -36,7 +36,7 @@ fn text(path: &Path) -> &str {
 #[test]
 fn every_fixture_is_what_fwshare_does_byte_by_byte() {
     let fixtures = fixtures();
-    assert!(fixtures.len() >= 21, "{fixtures:?}");
+    assert!(fixtures.len() >= 24, "{fixtures:?}");
     for fixture in &fixtures {
         let said = trace(&["replay", text(fixture)]);
         assert!(said.success(), "{said}");
@@ -44,7 +44,7 @@ fn every_fixture_is_what_fwshare_does_byte_by_byte() {
         let said = trace(&["replay", "--relaxed", text(fixture)]);
         assert!(said.success(), "{said}");
     }
-    for kind in ["scan", "io", "reset", "full", "sense"] {
+    for kind in ["scan", "io", "reset", "full", "held", "sense"] {
         let file = format!("{kind}.fwt.jsonl");
         let count = fixtures.iter().filter(|path| path.ends_with(&file)).count();
         assert_eq!(count, 3, "one {kind} for each kind of bridge");
