@@ -208,10 +208,7 @@ fn a_killed_daemons_login_is_found_where_the_bridge_does_not_tell_who_is_logged_
     assert!(!first.stop("KILL").status.success());
     let again = lab.login(0);
     [again, other].into_iter().for_each(stop_well);
-    let left = fs::read_dir(lab.run_dir()).unwrap();
-    let names = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let notes: Vec<String> = names.filter(|name| name.starts_with("held-")).collect();
-    assert!(notes.is_empty(), "{notes:?}");
+    assert_eq!(in_run_dir(&lab, "held-"), Vec::<String>::new());
 }
 
 /// Two disks, of which the one in use comes back last: its file has another number then, and its
@@ -367,6 +364,13 @@ fn asked(lab: &Lab, verb: &str, arguments: &[&str]) -> Said {
     run(&mut command, &[])
 }
 
+/// What is left there of sockets or notes.
+fn in_run_dir(lab: &Lab, prefix: &str) -> Vec<String> {
+    let entries = fs::read_dir(lab.run_dir()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
 /// What a host's daemon says that it has refused, by kind.
 fn refused(lab: &Lab, host: &str, kind: &str) -> u64 {
     let said = asked(lab, "status", &["--json"]);
@@ -415,7 +419,7 @@ fn running_logins_are_shown_and_ended_in_good_order() {
     let ended = first.wait();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(asked(&lab, "status", &[]).status.code(), Some(21));
-    assert!(fs::read_dir(lab.run_dir()).unwrap().next().is_none());
+    assert_eq!(in_run_dir(&lab, "login-"), Vec::<String>::new());
 }
 
 /// A tree as sysfs has it, in which the kernel's driver has the disk's unit.
