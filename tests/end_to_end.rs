@@ -8,7 +8,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use fwshare_tests::{
-    Daemon, Judge, attach, ext4_image, fill, fwshare, judge, needs_root, pattern, same_files,
+    Daemon, Judge, attach, ext4_image, fill, fwshare, judge, needs_fuse, needs_root, pattern,
+    same_files,
 };
 use tempfile::TempDir;
 
@@ -336,7 +337,7 @@ fn the_disk_is_a_file_with_a_file_system_on_it() {
     ) else {
         return;
     };
-    if !needs_root() || !Path::new("/dev/fuse").exists() {
+    if !needs_root() || !needs_fuse() {
         return;
     }
     let lab = Lab::empty(SIZE);

@@ -43,7 +43,7 @@ pub use cached_medium::CachedMedium;
 pub use daemon::{Daemon, Ended, fwlab, fwshare};
 pub use data::{Random, pattern, seeds};
 pub use files::{ext4_image, fill, same_files};
-pub use judge::{Judge, judge, needs_root, python_with, skipped};
+pub use judge::{Judge, judge, needs_fuse, needs_root, python_with, skipped};
 pub use lab::Lab;
 pub use run::{Said, TIME_LIMIT, run};
 pub use workers::{Tally, Workers};

@@ -105,6 +105,21 @@ pub fn needs_root() -> bool {
     root
 }
 
+/// Whether there is FUSE; if not, tells the user that the test is skipped.
+///
+/// # Panics
+///
+/// In CI, where there is.
+#[must_use]
+pub fn needs_fuse() -> bool {
+    let fuse = Path::new("/dev/fuse").exists();
+    if !fuse {
+        assert!(env::var_os("CI").is_none(), "this test needs /dev/fuse");
+        skipped("needs /dev/fuse (the kernel's FUSE driver)");
+    }
+    fuse
+}
+
 /// Tells the user, past the test harness's capture, that this test did not judge anything.
 pub fn skipped(why: &str) {
     let thread = thread::current();

@@ -1,12 +1,11 @@
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::daemon::{Daemon, Ended, fwlab};
-use crate::judge::skipped;
+use crate::judge::needs_fuse;
 use crate::run::{Said, run};
 
 /// A `fwlab bus`: hosts and bridges as files, and a folder for what a test needs beside them.
@@ -26,9 +25,7 @@ impl Lab {
     /// If there is FUSE and the bus does not come up.
     #[must_use]
     pub fn start(hosts: usize, bridges: &[&str]) -> Option<Self> {
-        if !Path::new("/dev/fuse").exists() {
-            assert!(env::var_os("CI").is_none(), "this test needs /dev/fuse");
-            skipped("needs /dev/fuse (the kernel's FUSE driver)");
+        if !needs_fuse() {
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");

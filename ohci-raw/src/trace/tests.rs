@@ -22,6 +22,19 @@ fn config(number: u64) -> NodeConfig {
     }
 }
 
+fn header() -> Header {
+    Header {
+        schema: SCHEMA,
+        tool: "test".into(),
+        command: vec!["program".into()],
+        ports: vec![PortHeader {
+            bus: 0,
+            name: "sim".into(),
+        }],
+        scrubbed: false,
+    }
+}
+
 /// Reads the peer's EUI-64, claims some memory, and waits a little.
 fn program(port: &mut dyn Port, offset: u64) -> Result<String, PortError> {
     let nodes = port.nodes()?;
@@ -57,16 +70,7 @@ fn recorded(path: &Path) -> String {
     let bus = SharedBus::new(Timing::Immediate);
     let port = bus.attach_host(config(1));
     let _peer = bus.attach_host(config(2));
-    let header = Header {
-        schema: SCHEMA,
-        tool: "test".into(),
-        command: vec!["program".into()],
-        ports: vec![PortHeader {
-            bus: 0,
-            name: "sim".into(),
-        }],
-        scrubbed: false,
-    };
+    let header = header();
     let tape = Tape::start(path, &header).unwrap();
     assert!(
         Tape::start(path, &header).is_err(),
@@ -210,16 +214,7 @@ fn relaxed_each_transaction_gets_its_own_response_whatever_the_order() {
     let bus = SharedBus::new(Timing::Immediate);
     let port = bus.attach_host(config(1));
     let _peer = bus.attach_host(config(2));
-    let header = Header {
-        schema: SCHEMA,
-        tool: "test".into(),
-        command: vec![],
-        ports: vec![PortHeader {
-            bus: 0,
-            name: "sim".into(),
-        }],
-        scrubbed: false,
-    };
+    let header = header();
     let tape = Tape::start(&path, &header).unwrap();
     let mut recorder = Recorder::new(Box::new(port), tape, 0);
     // Nothing comes in between them: what was told before is taken out first.

@@ -288,11 +288,7 @@ impl Bridge {
     /// Everything is as after power on, but for what is on the medium: nobody is logged in, and
     /// the next command of each login-to-be ends with a unit attention. A bridge whose power
     /// fails leaves the bus, too: its owner detaches its node first.
-    pub fn power_cycle(&mut self) {
-        self.forget();
-    }
-
-    fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.management.reset();
         self.new_login = None;
         for slot in self.logins.slots() {

@@ -8,16 +8,16 @@ use ohci_raw::bus::{
     Address, Generation, Instant, LockKind, NodeId, Operation, RCode, Response, Speed, Token,
     Transaction, csr,
 };
-use ohci_raw::cdev::abi::{self, event_type, reset_type, tcode};
+use ohci_raw::cdev::abi::{self, event_type, tcode};
 use ohci_raw::sim::Bus;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::addresses::{FCP, Refusal};
 use super::client::{ClientId, Inbound, Resource};
 use super::devices::Device;
-use super::event::{self, BusState, Ended};
+use super::event::{self, Ended};
 use super::registers::{cycle_time, time_stamp};
-use super::{CARD, Caller, Kernel, Outbound, Reply, node_count, range};
+use super::{CARD, Caller, Kernel, Outbound, Reply, bus_state, range};
 use crate::host::DescriptorError;
 
 /// The version that the modelled core speaks (Linux 6.5 and later).
@@ -139,8 +139,7 @@ impl Kernel {
             0x03 => self.deallocate(argument, call),
             0x04 => self.send_response(argument, call),
             0x05 => {
-                // The virtual bus has one kind of reset.
-                let _kind = argument.quadlet(0) == reset_type::SHORT;
+                // Of whatever kind: the virtual bus has one.
                 self.schedule_reset(call.now);
                 Ok(0)
             }
@@ -202,13 +201,7 @@ impl Kernel {
     fn get_info(&mut self, argument: &mut Argument, call: Call<'_>) -> Result<i32, Errno> {
         let mut info: abi::GetInfo = argument.get()?;
         let device = self.device(call.client)?;
-        let state = BusState {
-            node: device.id,
-            local: self.id,
-            manager: self.registers.manager(),
-            root: NodeId::local(node_count(call.bus, self.node).saturating_sub(1)),
-            generation: device.generation,
-        };
+        let state = bus_state(call.bus, self.node, self.id, &self.registers, device);
         let rom = device.rom.as_bytes().to_vec();
         if let Some(client) = self.clients.get_mut(&call.client) {
             client.version = info.version;

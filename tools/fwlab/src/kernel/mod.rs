@@ -39,7 +39,7 @@ use ohci_raw::sim::{AllocateError, Bus, NodeIndex};
 use self::addresses::{Addresses, FCP, REGISTERS, Span, TOPOLOGY_MAP};
 pub use self::client::ClientId;
 use self::client::{Client, Inbound, Resource};
-use self::devices::{DeviceId, Devices};
+use self::devices::{Device, DeviceId, Devices};
 use self::event::BusState;
 use self::registers::{Registers, Standing};
 use crate::host::HostRom;
@@ -121,14 +121,16 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The core of the host that is `node` on the bus, where it shows `rom`.
+    /// The core of the host that is `node` on the bus.
     ///
     /// # Errors
     /// [`AllocateError`] where something else serves the core's own addresses already.
-    pub fn new(bus: &mut Bus, node: NodeIndex, rom: HostRom) -> Result<Self, AllocateError> {
+    pub fn new(bus: &mut Bus, node: NodeIndex) -> Result<Self, AllocateError> {
         for span in [REGISTERS, TOPOLOGY_MAP, FCP] {
             bus.claim(node, range(span)?)?;
         }
+        let config = bus.config(node);
+        let rom = HostRom::new(config.eui64, config.speed);
         Ok(Self {
             node,
             id: NodeId::local(0),
@@ -292,13 +294,7 @@ impl Kernel {
             let Some(device) = self.devices.get(client.device) else {
                 continue;
             };
-            let state = BusState {
-                node: device.id,
-                local: self.id,
-                manager: self.registers.manager(),
-                root: NodeId::local(self::node_count(bus, self.node).saturating_sub(1)),
-                generation: device.generation,
-            };
+            let state = bus_state(bus, self.node, self.id, &self.registers, device);
             client
                 .events
                 .push_back(event::bus_reset_event(closure, state));
@@ -346,6 +342,23 @@ impl Kernel {
         self.reset_due = None;
         bus.reset_from(self.node, now);
         true
+    }
+}
+
+/// Who is who on the bus, as the file of `device` tells it.
+fn bus_state(
+    bus: &Bus,
+    host: NodeIndex,
+    local: NodeId,
+    registers: &Registers,
+    device: &Device,
+) -> BusState {
+    BusState {
+        node: device.id,
+        local,
+        manager: registers.manager(),
+        root: NodeId::local(node_count(bus, host).saturating_sub(1)),
+        generation: device.generation,
     }
 }
 

@@ -24,7 +24,7 @@ pub use self::machine::{Corruptor, Shared};
 pub use self::rules::{Direction, Fate, Kind};
 use self::rules::{Rule, Rules};
 use crate::bridge::{self, AssemblyError, BridgeSpec};
-use crate::host::{self, HostRom};
+use crate::host;
 use crate::kernel::{Caller, ClientId, Kernel, Readiness, Reply};
 
 /// The most nodes of a bus.
@@ -105,10 +105,8 @@ impl Lab {
             lab.add_bridge(number, spec, &mut guids)?;
         }
         for number in 0..hosts {
-            let config = host::config(number, Speed::S800);
-            let rom = HostRom::new(config.eui64, config.speed);
-            let node = lab.bus.attach_host(config, now);
-            let kernel = Kernel::new(&mut lab.bus, node, rom)
+            let node = lab.bus.attach_host(host::config(number, Speed::S800), now);
+            let kernel = Kernel::new(&mut lab.bus, node)
                 .map_err(|error| LabError::Host { number, error })?;
             lab.hosts.push(kernel);
             lab.nodes.push(node);
@@ -320,7 +318,7 @@ impl Lab {
                 let (node, machine) = (*node, machine.clone());
                 let was_attached = self.bus.is_attached(node);
                 self.bus.detach(node, now);
-                machine.lock().machine().power_cycle();
+                machine.lock().machine().forget();
                 self.bus.wake_machine(node, now);
                 // The hosts see it go, and come back.
                 self.run(None, now);

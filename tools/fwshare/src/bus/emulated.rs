@@ -1,7 +1,7 @@
 //! A virtual bus inside this process: one bridge, and the hosts that this process plays.
 
 use fwlab::bridge::{self, AssemblyError};
-use fwlab::host::{self, HostRom};
+use fwlab::host;
 use ohci_raw::bus::Speed;
 use ohci_raw::port::Port;
 use ohci_raw::sim::{SharedBus, Timing};
@@ -37,7 +37,6 @@ impl EmulatedBus {
         let mut config = host::config(self.hosts, self.speed);
         // The bus puts it into the names that scan shows.
         config.name = format!("emulated host {}", self.hosts + 1);
-        config.rom = HostRom::new(config.eui64, self.speed).quadlets();
         self.hosts += 1;
         Box::new(self.bus.attach_host(config))
     }

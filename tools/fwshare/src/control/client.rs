@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::message::{Answer, Ended, Status, Wish};
 use super::{PREFIX, SUFFIX, folder};
+use crate::device::guid_digits;
 use crate::error::{Exit, Failure};
 
 /// How long a login may take to tell how it is.
@@ -66,10 +67,7 @@ fn means(written: &str, target: &str) -> bool {
         Some((digits, lun)) => (digits, Some(lun)),
         None => (written, None),
     };
-    let digits = ["0x", "0X", "eui."]
-        .iter()
-        .find_map(|prefix| digits.strip_prefix(prefix))
-        .unwrap_or(digits);
+    let digits = guid_digits(digits);
     let (guid, of) = target.split_once(':').unwrap_or((target, ""));
     !digits.is_empty()
         && guid.starts_with(&digits.to_ascii_lowercase())

@@ -13,7 +13,7 @@ use sbp2::scsi::DeviceType;
 use sbp2::unit::{self, LogicalUnit, Unit};
 
 pub(crate) use self::pick::{logical_unit, node};
-pub(crate) use self::target_spec::{TargetSpec, is_node_path};
+pub(crate) use self::target_spec::{TargetSpec, guid_digits, is_node_path};
 use crate::bus::Bus;
 use crate::error::Failure;
 use crate::session::Target;

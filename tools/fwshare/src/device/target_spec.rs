@@ -46,10 +46,7 @@ impl FromStr for TargetSpec {
         } else if name.contains('/') {
             Device::Path(name.into())
         } else {
-            let digits = ["0x", "0X", "eui."]
-                .iter()
-                .find_map(|prefix| name.strip_prefix(prefix))
-                .unwrap_or(name);
+            let digits = guid_digits(name);
             let hexadecimal = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
             if !hexadecimal || !(1..=16).contains(&digits.len()) {
                 return Err(ParseTargetError::Device(name.to_owned()));
@@ -62,6 +59,14 @@ impl FromStr for TargetSpec {
             lun,
         })
     }
+}
+
+/// The digits of a GUID, before which something may stand.
+pub(crate) fn guid_digits(text: &str) -> &str {
+    ["0x", "0X", "eui."]
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix))
+        .unwrap_or(text)
 }
 
 fn parse_lun(text: &str) -> Result<u16, ParseTargetError> {

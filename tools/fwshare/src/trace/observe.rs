@@ -105,12 +105,6 @@ pub(super) struct Command {
     page_table: Option<(Address, u64)>,
 }
 
-/// What a status block says ended.
-#[derive(Clone, Debug)]
-pub(super) struct Ended {
-    pub(super) orb: Address,
-}
-
 /// Follows the pointers of one port's transactions.
 #[derive(Debug, Default)]
 pub(super) struct Observer {
@@ -165,8 +159,9 @@ impl Observer {
         }
     }
 
-    /// What a request of another node means; `answer` is what it was given, if it reads.
-    pub(super) fn came(&mut self, op: &Op, answer: Option<&Payload>) -> (Meaning, Option<Ended>) {
+    /// What a request of another node means; `answer` is what it was given, if it reads. Of a
+    /// status block also where the ORB is that it says has ended.
+    pub(super) fn came(&mut self, op: &Op, answer: Option<&Payload>) -> (Meaning, Option<Address>) {
         let Some(address) = self.symbols.resolve(&op.addr) else {
             return (Meaning::Unknown, None);
         };
@@ -179,8 +174,7 @@ impl Observer {
                 .bytes()
                 .and_then(|bytes| StatusBlock::parse(&bytes).ok())
         {
-            let ended = Ended { orb: block.orb };
-            return (Meaning::Status(self.status(&block)), Some(ended));
+            return (Meaning::Status(self.status(&block)), Some(block.orb));
         }
         if let Some(function) = self.responses.get(&address).copied() {
             return (self.response(function, &op.data), None);

@@ -50,7 +50,7 @@ pub(super) fn text(recording: &Recording) -> String {
                     continue;
                 };
                 let (_, ended) = port.observer.came(&op, Some(data));
-                let Some(orb) = ended.map(|ended| ended.orb) else {
+                let Some(orb) = ended else {
                     continue;
                 };
                 if let (Some(command), Some(at)) =
