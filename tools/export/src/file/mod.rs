@@ -16,13 +16,10 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{BackgroundSession, Config, MountOption};
-use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
+use fwshare_fuse::Mounted;
 
 use self::filesystem::{DiskFile, Traffic};
 use crate::disk::{Disk, GeometryError};
@@ -34,7 +31,7 @@ pub struct FileExport {
     /// The file was made for it.
     made: bool,
     traffic: Arc<Traffic>,
-    session: Option<BackgroundSession>,
+    mounted: Option<Mounted>,
 }
 
 /// Why a disk cannot be a file.
@@ -84,22 +81,14 @@ impl FileExport {
             move |error| FileError::Os { what, path, error }
         };
         let path = path.canonicalize().map_err(failed("find"))?;
-        let mut config = Config::default();
-        config.mount_options = vec![
-            MountOption::FSName("fwshare".to_owned()),
-            MountOption::Subtype("fwshare".to_owned()),
-            MountOption::NoSuid,
-            MountOption::NoExec,
-        ];
         let traffic = Arc::new(Traffic::default());
         let file = DiskFile::new(disk, Arc::clone(&traffic));
-        let session = fuser::Session::new(file, &path, &config).map_err(failed("mount on"))?;
-        let session = session.spawn().map_err(failed("serve"))?;
+        let mounted = Mounted::new(file, path.clone(), "fwshare").map_err(failed("mount on"))?;
         Ok(Self {
             path,
             made,
             traffic,
-            session: Some(session),
+            mounted: Some(mounted),
         })
     }
 
@@ -120,21 +109,12 @@ impl FileExport {
     }
 
     fn detach(&mut self) {
-        let Some(session) = self.session.take() else {
+        let Some(mounted) = self.mounted.take() else {
             return;
         };
-        if !session.guard.is_finished() {
-            let detached = match umount2(&self.path, MntFlags::MNT_DETACH) {
-                Err(Errno::EPERM) => ask_fusermount(&self.path),
-                result => result.map_err(io::Error::from),
-            };
-            if let Err(error) = detached {
-                tracing::warn!(path = %self.path.display(), %error, "the file cannot be unmounted");
-            }
+        if let Err(error) = mounted.detach() {
+            tracing::warn!(path = %self.path.display(), %error, "the file cannot be unmounted");
         }
-        // Open files keep the connection: it ends with the process, and to wait for them here
-        // would be to wait for strangers.
-        std::mem::forget(session);
         if self.made {
             // Somebody may have taken it away meanwhile.
             let _ = fs::remove_file(&self.path);
@@ -150,13 +130,13 @@ impl Drop for FileExport {
 
 /// Makes the file unless it is there and empty. Whether it was made.
 fn prepare(path: &Path) -> Result<bool, FileError> {
-    let failed = |what, error: io::Error| match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOTCONN) => FileError::Stale(path.to_owned()),
-        _ => FileError::Os {
-            what,
-            path: path.to_owned(),
-            error,
-        },
+    let failed = |what, error| {
+        let path = path.to_owned();
+        if fwshare_fuse::is_stale(&error) {
+            FileError::Stale(path)
+        } else {
+            FileError::Os { what, path, error }
+        }
     };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
@@ -170,19 +150,6 @@ fn prepare(path: &Path) -> Result<bool, FileError> {
         Ok(false)
     } else {
         Err(FileError::InUse(path.to_owned()))
-    }
-}
-
-/// Who mounted without being root needs help to unmount.
-fn ask_fusermount(path: &Path) -> io::Result<()> {
-    let status = Command::new("fusermount3")
-        .args(["-u", "-z", "-q", "--"])
-        .arg(path)
-        .status()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!("fusermount3: {status}")))
     }
 }
 

@@ -2,6 +2,8 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
+use nix::errno::Errno;
+
 use super::*;
 use crate::memory::MemoryDisk;
 

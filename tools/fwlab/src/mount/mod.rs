@@ -29,13 +29,10 @@ mod state;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use fuser::{BackgroundSession, Config, MountOption};
-use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
+use fwshare_fuse::Mounted;
 
 use self::files::Files;
 use self::state::World;
@@ -44,9 +41,8 @@ use crate::lab::Lab;
 /// A bus that is mounted.
 #[derive(Debug)]
 pub struct Mount {
-    folder: PathBuf,
     world: Arc<World>,
-    session: BackgroundSession,
+    mounted: Mounted,
     clock: JoinHandle<()>,
 }
 
@@ -91,27 +87,22 @@ impl Mount {
         })?;
         let failed = |what| {
             let folder = folder.clone();
-            move |error: io::Error| match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ENOTCONN) => MountError::Stale { folder },
-                _ => MountError::Os {
-                    what,
-                    folder,
-                    error,
-                },
+            move |error| {
+                if fwshare_fuse::is_stale(&error) {
+                    MountError::Stale { folder }
+                } else {
+                    MountError::Os {
+                        what,
+                        folder,
+                        error,
+                    }
+                }
             }
         };
-        let mut config = Config::default();
-        config.mount_options = vec![
-            MountOption::FSName("fwlab".to_owned()),
-            MountOption::Subtype("fwlab".to_owned()),
-            MountOption::NoSuid,
-            MountOption::NoExec,
-        ];
         let world = Arc::new(World::new(lab));
         let files = Files::new(Arc::clone(&world));
-        let session = fuser::Session::new(files, &folder, &config).map_err(failed("mount on"))?;
-        let session = session.spawn().map_err(failed("serve"))?;
-        world.set_notifier(session.notifier());
+        let mounted = Mounted::new(files, folder.clone(), "fwlab").map_err(failed("mount on"))?;
+        world.set_notifier(mounted.notifier());
         let clock = {
             let world = Arc::clone(&world);
             std::thread::Builder::new()
@@ -120,9 +111,8 @@ impl Mount {
                 .map_err(failed("keep the time of"))?
         };
         Ok(Self {
-            folder,
             world,
-            session,
+            mounted,
             clock,
         })
     }
@@ -130,7 +120,7 @@ impl Mount {
     /// Whether somebody has unmounted it from outside.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.session.guard.is_finished()
+        self.mounted.is_gone()
     }
 
     /// Takes the bus away. Programs that have its files open find their nodes gone as soon as
@@ -142,34 +132,11 @@ impl Mount {
         self.world.stop();
         // It never panics, and if it did there would be nothing to do about it.
         let _ = self.clock.join();
-        if self.session.guard.is_finished() {
-            return Ok(());
-        }
-        let result = match umount2(&self.folder, MntFlags::MNT_DETACH) {
-            Err(Errno::EPERM) => ask_fusermount(&self.folder),
-            Err(errno) => Err(errno.into()),
-            Ok(()) => Ok(()),
-        };
-        // Open files keep the connection: it ends with the process, and to wait for them here
-        // would be to wait for strangers.
-        std::mem::forget(self.session);
-        result.map_err(|error| MountError::Os {
+        let folder = self.mounted.path().to_owned();
+        self.mounted.detach().map_err(|error| MountError::Os {
             what: "unmount",
-            folder: self.folder,
+            folder,
             error,
         })
-    }
-}
-
-/// Who mounted without being root needs help to unmount.
-fn ask_fusermount(folder: &Path) -> io::Result<()> {
-    let status = Command::new("fusermount3")
-        .args(["-u", "-z", "-q", "--"])
-        .arg(folder)
-        .status()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!("fusermount3: {status}")))
     }
 }
