@@ -192,14 +192,20 @@ fn a_reader_that_waits_can_be_killed() {
     };
     let node = bus.path().join("host0/fw0");
     let mut reader = Command::new("cat")
-        .arg(node)
+        .arg(&node)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let start = Instant::now();
-    // Until it is in the read: it sleeps there.
-    let stat = format!("/proc/{}/stat", reader.id());
-    while !fs::read_to_string(&stat).unwrap().contains(" S ") {
+    // Until it is in the read of this very file.
+    let process = PathBuf::from(format!("/proc/{}", reader.id()));
+    let is_reading = || {
+        let file = fs::read_link(process.join("fd/3"));
+        let call = fs::read_to_string(process.join("syscall")).unwrap_or_default();
+        let read = format!("{} 0x3 ", nix::libc::SYS_read);
+        file.is_ok_and(|file| file == node) && call.starts_with(&read)
+    };
+    while !is_reading() {
         assert!(start.elapsed() < SOON);
         thread::yield_now();
     }
