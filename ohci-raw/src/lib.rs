@@ -4,12 +4,13 @@
 //! |---|---|
 //! | [`bus`] | the vocabulary of the bus: node ids, addresses, transactions, events; and [`bus::Machine`], the shape of everything that speaks on it |
 //! | [`config_rom`] | IEEE 1212 configuration ROMs, read and built |
+//! | [`phy`] | PHY packets and registers |
 //! | [`sim`] | a virtual bus with its own clock |
 //! | [`port`] | the one seam between protocol and bus; firewire-cdev and the virtual bus implement it |
 //! | [`cdev`] | Linux's `/dev/fw*` |
 //! | `trace` | recordings of what goes over a port, and their replay (feature `trace`) |
 //!
-//! [`bus`], [`config_rom`] and [`sim`]'s core need no operating system; [`port`], [`cdev`] and
+//! [`bus`], [`config_rom`], [`phy`] and [`sim`]'s core need no operating system; [`port`], [`cdev`] and
 //! the threads over the virtual bus come with the feature `std` (on by default).
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -19,6 +20,7 @@ pub mod bus;
 #[cfg(feature = "std")]
 pub mod cdev;
 pub mod config_rom;
+pub mod phy;
 #[cfg(feature = "std")]
 pub mod port;
 pub mod sim;
