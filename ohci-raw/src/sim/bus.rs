@@ -5,20 +5,24 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::cabling::{Cabling, Topology};
 use super::counters::Counters;
 use super::faults::{FaultInjector, OperationKind};
 use super::node::{Node, NodeIndex, Owner};
+use super::phy::Gap;
 use super::wire::Timing;
 use crate::bus::{
     Action, Address, Event, Generation, Instant, Machine, NodeId, Operation, RCode, Speed, Token,
 };
+use crate::phy::SelfId;
 
 /// How long Linux waits for a response. The standard's own value, 100 ms, proved too short for
 /// slow devices.
 pub const SPLIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many transactions of one host may be under way at a time: Linux has 64 transaction labels
-/// for each controller. Machines are not limited, they are hardware with queues of their own.
+/// for each controller. Machines and controllers are not limited: the former are hardware with
+/// queues of their own, the latter have a driver that counts its labels.
 pub const TRANSACTION_LABELS: usize = 64;
 
 /// How many steps one call takes at most. Machines that never fall silent would otherwise keep
@@ -36,6 +40,15 @@ pub struct Bus {
     pub(super) order: Vec<usize>,
     /// The nodes by the physical id that they have now.
     pub(super) by_phy: Vec<usize>,
+    /// The shape from the next reset on.
+    pub(super) topology: Topology,
+    /// The cables between the nodes that have an id now.
+    pub(super) cabling: Cabling,
+    /// What those nodes said of themselves, in the order of ids.
+    pub(super) self_ids: Vec<SelfId>,
+    pub(super) gap: Gap,
+    /// Who is to be root at the next reset.
+    pub(super) forced_root: Option<usize>,
     pub(super) generation: Generation,
     /// How many generations were given out, also to nodes that are not attached.
     pub(super) generations: u32,
@@ -115,6 +128,11 @@ impl Bus {
             nodes: Vec::new(),
             order: Vec::new(),
             by_phy: Vec::new(),
+            topology: Topology::default(),
+            cabling: Cabling::default(),
+            self_ids: Vec::new(),
+            gap: Gap::default(),
+            forced_root: None,
             generation: Generation(0),
             generations: 0,
             agenda: BTreeMap::new(),
@@ -153,10 +171,10 @@ impl Bus {
         self.now
     }
 
-    /// The next event for a host. Machines have theirs handed to them; for them this is `None`.
+    /// The next event for a host or a controller. Machines have theirs handed to them; for them this is `None`.
     pub fn poll_event(&mut self, host: NodeIndex) -> Option<Event> {
         match &mut self.nodes[host.0].owner {
-            Owner::Host { events } => events.pop_front(),
+            Owner::Host { events } | Owner::Controller { events } => events.pop_front(),
             Owner::Machine(_) => None,
         }
     }
@@ -165,7 +183,7 @@ impl Bus {
     #[must_use]
     pub fn has_event(&self, host: NodeIndex) -> bool {
         match &self.nodes[host.0].owner {
-            Owner::Host { events } => !events.is_empty(),
+            Owner::Host { events } | Owner::Controller { events } => !events.is_empty(),
             Owner::Machine(_) => false,
         }
     }
@@ -237,7 +255,7 @@ impl Bus {
 
     pub(super) fn tell(&mut self, node: usize, event: Event) {
         match &mut self.nodes[node].owner {
-            Owner::Host { events } => events.push_back(event),
+            Owner::Host { events } | Owner::Controller { events } => events.push_back(event),
             Owner::Machine(_) => {
                 self.schedule(self.now, Due::Event(node, event));
             }

@@ -100,9 +100,11 @@
 //! [`RCode::TYPE_ERROR`]: crate::bus::RCode::TYPE_ERROR
 
 mod bus;
+mod cabling;
 mod counters;
 mod faults;
 mod node;
+mod phy;
 #[cfg(feature = "std")]
 mod port;
 #[cfg(test)]
@@ -112,6 +114,7 @@ mod transactions;
 mod wire;
 
 pub use bus::{Bus, SPLIT_TIMEOUT, TRANSACTION_LABELS};
+pub use cabling::Topology;
 pub use counters::Counters;
 pub use faults::{Fault, FaultInjector, OperationKind, Packet, PacketKind, RandomFaults};
 pub use node::{NodeConfig, NodeIndex};
@@ -120,3 +123,5 @@ pub use port::{SharedBus, SimPort};
 pub use topology::AllocateError;
 pub use transactions::RespondError;
 pub use wire::Timing;
+
+pub use crate::phy::PhyTraits;

@@ -9,6 +9,7 @@ use crate::bus::{
     Address, AddressRange, Eui64, Event, Generation, Instant, Machine, NodeId, Operation, RCode,
     Speed, csr,
 };
+use crate::phy::{PhyTraits, SelfId};
 
 /// Names a node of one [`Bus`](super::Bus); the same across resets, unplugging and replugging.
 ///
@@ -45,6 +46,10 @@ pub(super) enum Owner {
     Host {
         events: VecDeque<Event>,
     },
+    /// Answers everything itself, where hosts and machines are helped by the bus.
+    Controller {
+        events: VecDeque<Event>,
+    },
     /// `None` while the machine runs, and for good if it panicked.
     Machine(Option<Box<dyn Machine + Send>>),
 }
@@ -61,6 +66,9 @@ pub(super) struct Node {
     pub(super) owner: Owner,
     pub(super) attached: bool,
     pub(super) view: Option<View>,
+    pub(super) traits: PhyTraits,
+    /// What it told itself with the last reset that it saw without its cable.
+    pub(super) alone: Option<SelfId>,
     /// Addresses served, by start; no two overlap.
     pub(super) claims: BTreeMap<u64, AddressRange>,
     /// Transactions under way that this node sent.
@@ -80,9 +88,11 @@ impl Node {
     pub(super) fn new(config: NodeConfig, owner: Owner, claims: Vec<AddressRange>) -> Self {
         Self {
             config,
+            attached: !matches!(owner, Owner::Controller { .. }),
             owner,
-            attached: true,
             view: None,
+            traits: PhyTraits::default(),
+            alone: None,
             claims: claims
                 .into_iter()
                 .map(|range| (range.start().get(), range))
@@ -97,6 +107,9 @@ impl Node {
     }
 
     pub(super) fn place(&self, address: Address, operation: &Operation) -> Place {
+        if matches!(self.owner, Owner::Controller { .. }) {
+            return Place::Claimed;
+        }
         let length = operation.length() as u64;
         if let Some(offset) = address
             .get()

@@ -12,7 +12,7 @@ use crate::bus::{
 };
 
 /// How many nodes can have an id: 63 is the physical id of broadcasts.
-const MAX_IDS: usize = 63;
+pub(super) const MAX_IDS: usize = 63;
 
 /// Why a host could not have, or give back, an address range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -54,12 +54,28 @@ impl Bus {
         self.attach(Node::new(config, owner, claims), now)
     }
 
+    /// Adds an emulated controller whose cable is out: no bus is reset before [`Self::reattach`].
+    /// Its events are fetched with [`Self::poll_event`].
+    ///
+    /// The bus does nothing for it. Every request to it is an [`Event::Request`] that it is to
+    /// answer, whatever the address: those to its configuration ROM, to the first 4 GiB, and
+    /// broadcasts, whose answers nobody reads. Nothing is posted for it, and it may have any
+    /// number of transactions under way. The ROM in `config` is only what those see who ask the
+    /// bus and not the node, see [`Self::set_rom`].
+    pub fn add_controller(&mut self, config: NodeConfig, now: Instant) -> NodeIndex {
+        self.run(now);
+        let events = VecDeque::new();
+        let owner = Owner::Controller { events };
+        self.nodes.push(Node::new(config, owner, Vec::new()));
+        NodeIndex(self.nodes.len() - 1)
+    }
+
     fn attach(&mut self, node: Node, now: Instant) -> NodeIndex {
         self.run(now);
         let index = self.nodes.len();
         self.nodes.push(node);
         self.order.push(index);
-        self.new_generation();
+        self.new_generation(None);
         self.run(now);
         NodeIndex(index)
     }
@@ -72,8 +88,8 @@ impl Bus {
             return;
         }
         self.order.retain(|index| *index != node.0);
-        self.new_generation();
-        self.tell_reset(node.0, self.generation, NodeId::local(0), Vec::new());
+        self.new_generation(None);
+        self.reset_alone(node.0, self.generation, false);
         self.run(now);
     }
 
@@ -85,27 +101,28 @@ impl Bus {
             return;
         }
         self.order.push(node.0);
-        self.new_generation();
+        self.new_generation(None);
         self.run(now);
     }
 
     /// Resets the bus: a new generation, ids given out anew, and whatever was under way is lost.
-    /// Every requester sees [`RCode::GENERATION`] before it sees the reset.
+    /// Every requester sees [`RCode::GENERATION`] before it sees the reset. No node has begun it.
     pub fn reset(&mut self, now: Instant) {
         self.run(now);
-        self.new_generation();
+        self.new_generation(None);
         self.run(now);
     }
 
     /// Resets the bus that the node sees: the one that the others are on, or while its cable is
-    /// out, its own.
+    /// out, its own. Its self-ID says that it began the reset: that makes Linux read its
+    /// configuration ROM anew.
     pub fn reset_from(&mut self, node: NodeIndex, now: Instant) {
         self.run(now);
         if self.nodes[node.0].attached {
-            self.new_generation();
+            self.new_generation(Some(node.0));
         } else {
             let generation = self.next_generation();
-            self.tell_reset(node.0, generation, NodeId::local(0), Vec::new());
+            self.reset_alone(node.0, generation, true);
         }
         self.run(now);
     }
@@ -192,7 +209,8 @@ impl Bus {
         Ok(())
     }
 
-    /// Changes a node's configuration ROM. The other nodes are not told: a bus reset is to follow.
+    /// Changes a node's configuration ROM. The other nodes are not told: a bus reset is to follow,
+    /// for Linux one by [`Self::reset_from`].
     pub fn set_rom(&mut self, node: NodeIndex, rom: Vec<u32>) {
         self.nodes[node.0].config.rom = rom;
     }
@@ -246,7 +264,7 @@ impl Bus {
         Generation(self.generations)
     }
 
-    fn new_generation(&mut self) {
+    fn new_generation(&mut self, initiator: Option<usize>) {
         self.generation = self.next_generation();
         self.counters.resets += 1;
         self.wire_free = self.now;
@@ -269,7 +287,9 @@ impl Bus {
                 node.view = None;
             }
         }
+        self.place_forced_root();
         self.by_phy = self.order.iter().copied().take(MAX_IDS).collect();
+        self.identify(initiator);
         let peers: Vec<Peer> = (0..)
             .zip(&self.by_phy)
             .map(|(phy, index)| Peer {
@@ -282,6 +302,12 @@ impl Bus {
             let others = others.copied().collect();
             self.tell_reset(index, self.generation, peer.node, others);
         }
+    }
+
+    /// A reset of which only a node without its cable learns.
+    fn reset_alone(&mut self, node: usize, generation: Generation, initiated: bool) {
+        self.identify_alone(node, initiated);
+        self.tell_reset(node, generation, NodeId::local(0), Vec::new());
     }
 
     fn tell_reset(&mut self, node: usize, generation: Generation, local: NodeId, peers: Vec<Peer>) {

@@ -1,0 +1,186 @@
+//! A receive context: fills buffers with packets one after the other (OHCI 1.1, chapter 8).
+//!
+//! A packet may lie across two buffers and more. Software finds the end of what was written by
+//! the residual counts, and looks at the next buffer when one is full: so the packet is written
+//! first, and then the counts, the newest buffer's before those of the full ones.
+
+use std::collections::VecDeque;
+
+use ohci_raw::bus::Speed;
+use ohci_raw::descriptor::{Branch, DESCRIPTOR_LENGTH, Descriptor};
+use ohci_raw::regs::{ContextControl, EventCode};
+use zerocopy::FromBytes as _;
+
+use super::Memory;
+use super::context::Context;
+
+/// How many packets wait for room. On a real bus they wait with their senders, who try again; a
+/// node has 64 labels for each other node.
+const HELD_MAX: usize = 256;
+/// How many buffers one packet may lie across.
+const BUFFERS_MAX: usize = 64;
+
+/// A packet on its way into memory, without its trailer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Received {
+    pub(super) packet: Vec<u8>,
+    pub(super) event: EventCode,
+    pub(super) speed: Speed,
+}
+
+/// A buffer that is being filled.
+#[derive(Clone, Copy, Debug)]
+struct Buffer {
+    /// Where its descriptor is.
+    descriptor: u64,
+    data: u64,
+    length: u16,
+    filled: u16,
+}
+
+impl Buffer {
+    const fn room(&self) -> u16 {
+        self.length - self.filled
+    }
+}
+
+/// A receive context.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Receive {
+    pub(super) context: Context,
+    current: Option<Buffer>,
+    held: VecDeque<Received>,
+}
+
+impl Receive {
+    /// Software has written the control register's set address.
+    pub(super) fn set(&mut self, value: u32) {
+        if self.context.set(value) {
+            self.current = None;
+        }
+        self.context.take_wake();
+    }
+
+    /// Takes a packet in. Whether it is accepted; it is written by [`Self::flush`].
+    pub(super) fn push(&mut self, received: Received) -> bool {
+        let is_accepted = self.context.runs() && self.held.len() < HELD_MAX;
+        if is_accepted {
+            self.held.push_back(received);
+        }
+        is_accepted
+    }
+
+    /// Forgets what waits for room.
+    pub(super) fn drop_held(&mut self) {
+        self.held.clear();
+    }
+
+    /// Writes what there is room for. How many packets that were.
+    pub(super) fn flush(&mut self, memory: &dyn Memory, timestamp: u16) -> Result<usize, ()> {
+        let mut written = 0;
+        while self.context.runs() {
+            let Some(received) = self.held.front().cloned() else {
+                break;
+            };
+            self.context.set_active(true);
+            if !self.write(memory, &received, timestamp)? {
+                break;
+            }
+            self.held.pop_front();
+            written += 1;
+        }
+        Ok(written)
+    }
+
+    /// Writes one packet with its trailer. Whether there was room.
+    fn write(
+        &mut self,
+        memory: &dyn Memory,
+        received: &Received,
+        timestamp: u16,
+    ) -> Result<bool, ()> {
+        self.context.received(received.event, received.speed);
+        let mut bytes = received.packet.clone();
+        let trailer = u32::from(self.context.status()) << 16 | u32::from(timestamp);
+        bytes.extend_from_slice(&trailer.to_le_bytes());
+
+        let Some(mut buffers) = self.find_room(memory, bytes.len())? else {
+            return Ok(false);
+        };
+        let mut rest = &bytes[..];
+        for buffer in &mut buffers {
+            let (part, others) = rest.split_at(rest.len().min(usize::from(buffer.room())));
+            memory
+                .write(buffer.data + u64::from(buffer.filled), part)
+                .map_err(|_| ())?;
+            buffer.filled += part.len() as u16;
+            rest = others;
+        }
+        for buffer in buffers.iter().rev() {
+            let [c0, c1] = buffer.room().to_le_bytes();
+            let [s0, s1] = self.context.status().to_le_bytes();
+            memory
+                .write(buffer.descriptor + 12, &[c0, c1, s0, s1])
+                .map_err(|_| ())?;
+        }
+        self.current = buffers.last().copied();
+        Ok(true)
+    }
+
+    /// The buffers from the current one on that have room for so many bytes, if there are enough.
+    fn find_room(
+        &self,
+        memory: &dyn Memory,
+        length: usize,
+    ) -> Result<Option<Vec<Buffer>>, ()> {
+        let mut buffers: Vec<Buffer> = Vec::new();
+        let mut room = 0;
+        let mut last = self.current;
+        if let Some(current) = self.current.filter(|current| current.room() > 0) {
+            room = usize::from(current.room());
+            buffers.push(current);
+        }
+        while room < length {
+            // Software fills the branch in when it gives a buffer back: it is read each time.
+            let branch = match last {
+                Some(buffer) => read_descriptor(memory, buffer.descriptor)?.branch(),
+                None => self.context.command_ptr,
+            };
+            if branch.z() == 0 {
+                return Ok(None);
+            }
+            if buffers.len() == BUFFERS_MAX {
+                return Err(());
+            }
+            let next = read_buffer(memory, branch)?;
+            room += usize::from(next.room());
+            buffers.push(next);
+            last = Some(next);
+        }
+        Ok(Some(buffers))
+    }
+
+    /// The program or the buffers cannot be reached.
+    pub(super) fn die(&mut self) {
+        self.context.end_with(EventCode::DescriptorRead);
+        self.context.control |= ContextControl::DEAD;
+        self.context.set_active(false);
+        self.held.clear();
+    }
+}
+
+fn read_descriptor(memory: &dyn Memory, address: u64) -> Result<Descriptor, ()> {
+    let mut bytes = [0; DESCRIPTOR_LENGTH as usize];
+    memory.read(address, &mut bytes).map_err(|_| ())?;
+    Descriptor::read_from_bytes(&bytes).map_err(|_| ())
+}
+
+fn read_buffer(memory: &dyn Memory, branch: Branch) -> Result<Buffer, ()> {
+    let descriptor = read_descriptor(memory, branch.address())?;
+    Ok(Buffer {
+        descriptor: branch.address(),
+        data: u64::from(descriptor.data_address.get()),
+        length: descriptor.req_count.get(),
+        filled: 0,
+    })
+}
