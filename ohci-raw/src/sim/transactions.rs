@@ -58,6 +58,21 @@ impl Bus {
         answered
     }
 
+    /// Ends a request that the node was told of as if its link had not taken the packet: the
+    /// requester sees [`RCode::NO_ACK`], [`RCode::BUSY`], or whatever else is named. A request
+    /// that nobody waits for any more is dropped.
+    pub fn refuse(&mut self, node: NodeIndex, handle: RequestHandle, rcode: RCode, now: Instant) {
+        self.run(now);
+        if let Some(open) = self.requests.get(&handle.0)
+            && open.node == node.0
+            && let Some(open) = self.requests.remove(&handle.0)
+            && let Some(id) = open.transaction
+        {
+            self.finish(id, rcode, Vec::new());
+        }
+        self.run(now);
+    }
+
     pub(super) fn begin(&mut self, from: usize, transaction: Transaction) {
         let Transaction {
             token,

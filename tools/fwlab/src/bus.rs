@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use fwlab::bridge::{AssemblyError, ImageError};
 use fwlab::lab::{Lab, LabError};
 use fwlab::mount::{Mount, MountError};
+use fwlab::world::World;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -24,7 +26,8 @@ pub(crate) fn run(args: &BusArgs) -> Result<(), Failure> {
     let hosts = usize::from(args.hosts);
     let lab = Lab::new(hosts, &args.bridge).map_err(no_lab)?;
     let made = prepare(&args.dir)?;
-    let mounted = Mount::new(&args.dir, lab);
+    let world = Arc::new(World::new(lab));
+    let mounted = Mount::new(&args.dir, world);
     let served = mounted.map_err(no_mount).and_then(|mount| {
         let shown = show(args);
         if shown.is_ok() {

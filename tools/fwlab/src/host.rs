@@ -11,6 +11,9 @@ use ohci_raw::sim::NodeConfig;
 /// nobody's.
 const FIRST_HOST: u64 = 0x0200_0000_f05b_1000;
 
+/// The first virtual machine's; the others count up from it, too.
+const FIRST_CONTROLLER: u64 = FIRST_HOST + 0x1000;
+
 /// Quadlets of the bus information block with its header.
 const BUS_INFO: usize = 5;
 /// Generations that a ROM with a changing content goes through (IEEE 1212, 7.7.1).
@@ -24,6 +27,19 @@ pub fn config(number: usize, speed: Speed) -> NodeConfig {
         name: format!("host{number}"),
         eui64,
         rom: HostRom::new(eui64, speed).quadlets(),
+        speed,
+        rom_block_reads: true,
+    }
+}
+
+/// What the controller of a virtual machine is on the bus. They are counted from 0 on. Its
+/// configuration ROM is made by the machine.
+#[must_use]
+pub fn controller(number: usize, speed: Speed) -> NodeConfig {
+    NodeConfig {
+        name: format!("vm{number}"),
+        eui64: Eui64(FIRST_CONTROLLER.saturating_add(number as u64)),
+        rom: Vec::new(),
         speed,
         rom_block_reads: true,
     }

@@ -29,8 +29,8 @@ impl Context {
     pub(super) fn set(&mut self, value: u32) -> bool {
         let asked = ContextControl::from_bits_truncate(value)
             & (ContextControl::RUN | ContextControl::WAKE);
-        let starts = asked.contains(ContextControl::RUN)
-            && !self.control.contains(ContextControl::RUN);
+        let starts =
+            asked.contains(ContextControl::RUN) && !self.control.contains(ContextControl::RUN);
         self.control |= asked;
         if starts {
             self.event = EventCode::NoStatus;

@@ -128,11 +128,7 @@ impl Receive {
     }
 
     /// The buffers from the current one on that have room for so many bytes, if there are enough.
-    fn find_room(
-        &self,
-        memory: &dyn Memory,
-        length: usize,
-    ) -> Result<Option<Vec<Buffer>>, ()> {
+    fn find_room(&self, memory: &dyn Memory, length: usize) -> Result<Option<Vec<Buffer>>, ()> {
         let mut buffers: Vec<Buffer> = Vec::new();
         let mut room = 0;
         let mut last = self.current;

@@ -184,7 +184,7 @@ impl CycleTimer {
         let ticks = self.ticks(now);
         let seconds = ticks / Self::TICKS_PER_SECOND;
         let cycles = ticks / Self::TICKS_PER_CYCLE % Self::CYCLES_PER_SECOND;
-        (seconds << 25 | cycles << 12 | ticks % Self::TICKS_PER_CYCLE) as u32
+        ((seconds << 25) | (cycles << 12) | (ticks % Self::TICKS_PER_CYCLE)) as u32
     }
 
     /// Sets the register. Fields that are too large count as they are.
@@ -204,8 +204,16 @@ impl CycleTimer {
 
     /// When the topmost bit of the seconds changes next.
     pub(super) fn next_64_seconds(self, now: Instant) -> Instant {
-        let half = Self::WRAP / 2;
-        let left = half - self.ticks(now) % half;
+        self.next_multiple_of(Self::WRAP / 2, now)
+    }
+
+    /// When the next cycle begins.
+    pub(super) fn next_cycle(self, now: Instant) -> Instant {
+        self.next_multiple_of(Self::TICKS_PER_CYCLE, now)
+    }
+
+    fn next_multiple_of(self, ticks: u64, now: Instant) -> Instant {
+        let left = ticks - self.ticks(now) % ticks;
         let nanos = u128::from(left) * 1_000_000_000 / u128::from(Self::TICKS_PER_SECOND) + 1;
         Instant::from_nanos(now.as_nanos().saturating_add(nanos as u64))
     }

@@ -11,6 +11,7 @@ mod rules;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use ohci_raw::bus::{Eui64, Instant, Speed};
@@ -24,6 +25,7 @@ pub use self::machine::{Corruptor, Shared};
 pub use self::rules::{Direction, Fate, Kind};
 use self::rules::{Rule, Rules};
 use crate::bridge::{self, AssemblyError, BridgeSpec};
+use crate::controller::{Controller, Memory};
 use crate::host;
 use crate::kernel::{Caller, ClientId, Kernel, Readiness, Reply};
 
@@ -68,12 +70,19 @@ struct OnBus {
     machine: Shared<Corruptor<Bridge>>,
 }
 
-/// A bus, the hosts and the bridges on it.
+/// A place for a controller: a virtual machine may be behind it, or not at the moment.
+struct Seat {
+    node: NodeIndex,
+    controller: Option<Controller>,
+}
+
+/// A bus, the hosts, the bridges, and the controllers on it.
 pub struct Lab {
     bus: Bus,
     hosts: Vec<Kernel>,
     nodes: Vec<NodeIndex>,
     bridges: Vec<OnBus>,
+    seats: Vec<Seat>,
     rules: Rules,
 }
 
@@ -98,6 +107,7 @@ impl Lab {
             hosts: Vec::new(),
             nodes: Vec::new(),
             bridges: Vec::new(),
+            seats: Vec::new(),
             rules,
         };
         let mut guids = BTreeSet::new();
@@ -155,6 +165,86 @@ impl Lab {
             machine,
         });
         Ok(())
+    }
+
+    /// Makes a place for a controller, whose number is given back; they count from 0 on. Nobody
+    /// is on the bus for it until somebody is seated there and has switched its link on.
+    ///
+    /// # Errors
+    /// [`LabError::TooMany`].
+    pub fn add_seat(&mut self, now: Instant) -> Result<usize, LabError> {
+        let number = self.seats.len();
+        let (hosts, bridges) = (self.hosts.len() + number + 1, self.bridges.len());
+        if hosts + bridges > MAX_NODES {
+            return Err(LabError::TooMany { hosts, bridges });
+        }
+        let config = host::controller(number, Speed::S400);
+        let node = self.bus.add_controller(config, now);
+        self.seats.push(Seat {
+            node,
+            controller: None,
+        });
+        Ok(number)
+    }
+
+    /// A virtual machine with this memory has come; what was there before is gone.
+    pub fn seat(&mut self, seat: usize, memory: Arc<dyn Memory>, now: Instant) {
+        self.unseat(seat, now);
+        if let Some(at) = self.seats.get_mut(seat) {
+            at.controller = Some(Controller::new(&self.bus, at.node, memory));
+        }
+    }
+
+    /// The virtual machine is gone, as if its plug had been pulled.
+    pub fn unseat(&mut self, seat: usize, now: Instant) {
+        if let Some(at) = self.seats.get_mut(seat)
+            && let Some(mut controller) = at.controller.take()
+        {
+            controller.power_off(&mut self.bus, now);
+        }
+        self.run(None, now);
+    }
+
+    /// The controller is reset by its machine.
+    pub fn reset_controller(&mut self, seat: usize, now: Instant) {
+        if let Some(controller) = self.controller(seat) {
+            let (controller, bus) = controller;
+            controller.power_off(bus, now);
+        }
+        self.run(None, now);
+    }
+
+    fn controller(&mut self, seat: usize) -> Option<(&mut Controller, &mut Bus)> {
+        let controller = self.seats.get_mut(seat)?.controller.as_mut()?;
+        Some((controller, &mut self.bus))
+    }
+
+    /// [`Controller::read`]; all ones where there is none.
+    pub fn read_register(&mut self, seat: usize, offset: u32, now: Instant) -> u32 {
+        let value = self.controller(seat).map_or(u32::MAX, |(controller, bus)| {
+            controller.read(offset, bus, now)
+        });
+        self.run(None, now);
+        value
+    }
+
+    /// [`Controller::write`].
+    pub fn write_register(&mut self, seat: usize, offset: u32, value: u32, now: Instant) {
+        // What is due comes before what happens now.
+        self.bus.handle_timeout(now);
+        self.run(None, now);
+        if let Some((controller, bus)) = self.controller(seat) {
+            controller.write(offset, value, bus, now);
+        }
+        self.run(None, now);
+    }
+
+    /// [`Controller::pending`]; none where there is no controller.
+    #[must_use]
+    pub fn pending_interrupts(&self, seat: usize) -> u32 {
+        let seat = self.seats.get(seat);
+        let controller = seat.and_then(|seat| seat.controller.as_ref());
+        controller.map_or(0, Controller::pending)
     }
 
     /// How many hosts there are.
@@ -236,13 +326,26 @@ impl Lab {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let hosts = self.hosts.iter().filter_map(Kernel::poll_timeout);
-        hosts.chain(self.bus.poll_timeout()).min()
+        let seats = self
+            .seats
+            .iter()
+            .filter_map(|seat| seat.controller.as_ref());
+        let controllers = seats.filter_map(Controller::poll_timeout);
+        hosts
+            .chain(controllers)
+            .chain(self.bus.poll_timeout())
+            .min()
     }
 
     /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.bus.handle_timeout(now);
         self.run(None, now);
+        for seat in &mut self.seats {
+            if let Some(controller) = &mut seat.controller {
+                controller.handle_timeout(now);
+            }
+        }
         for at in 0..self.hosts.len() {
             if self.hosts[at].handle_timeout(&mut self.bus, now) {
                 self.run(Some(self.nodes[at]), now);
@@ -251,11 +354,20 @@ impl Lab {
         self.run(None, now);
     }
 
-    /// Until no host has anything to hear.
+    /// Until nobody has anything to hear.
     fn run(&mut self, initiator: Option<NodeIndex>, now: Instant) {
-        while self.nodes.iter().any(|node| self.bus.has_event(*node)) {
+        let seats = self.seats.iter().map(|seat| seat.node);
+        let nodes: Vec<_> = self.nodes.iter().copied().chain(seats).collect();
+        while nodes.iter().any(|node| self.bus.has_event(*node)) {
             for host in &mut self.hosts {
                 host.run(&mut self.bus, initiator, now);
+            }
+            for seat in &mut self.seats {
+                match &mut seat.controller {
+                    Some(controller) => controller.run(&mut self.bus, now),
+                    // A cable was pulled that led nowhere.
+                    None => while self.bus.poll_event(seat.node).is_some() {},
+                }
             }
         }
     }
@@ -374,6 +486,7 @@ impl Lab {
     fn names(&self) -> impl Iterator<Item = (String, NodeIndex)> + '_ {
         let all = self.nodes.iter().copied();
         let all = all.chain(self.bridges.iter().map(|bridge| bridge.node));
+        let all = all.chain(self.seats.iter().map(|seat| seat.node));
         all.map(|node| (self.bus.config(node).name.clone(), node))
     }
 
@@ -407,10 +520,12 @@ impl Lab {
             let config = self.bus.config(node);
             let bridge = self.bridges.iter().find(|bridge| bridge.node == node);
             let mute = Rule::mute(node);
+            let is_seat = self.seats.iter().any(|seat| seat.node == node);
+            let kind = if is_seat { "controller" } else { "host" };
             NodeReport {
                 name,
                 guid: config.eui64.to_string(),
-                profile: bridge.map_or("host", |bridge| bridge.profile).to_owned(),
+                profile: bridge.map_or(kind, |bridge| bridge.profile).to_owned(),
                 phy: self.bus.id_of(node).map(|id| id.phy()),
                 speed: config.speed.to_string(),
                 muted: self.rules.with(|rules| rules.contains(&mute)),

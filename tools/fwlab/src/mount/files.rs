@@ -17,8 +17,9 @@ use nix::unistd::Pid;
 
 use super::attributes::{CONTROL, Place};
 use super::memory::Process;
-use super::state::{Opener, World, cut, errno};
+use super::waiting::{Opener, Waiting, cut, errno};
 use crate::lab::command::{Answer, Command};
+use crate::world::World;
 
 /// Nothing is to be remembered: nodes come and go.
 const TTL: Duration = Duration::ZERO;
@@ -33,14 +34,16 @@ enum Open {
 
 pub(super) struct Files {
     world: Arc<World>,
+    waiting: Arc<Waiting>,
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
 }
 
 impl Files {
-    pub(super) fn new(world: Arc<World>) -> Self {
+    pub(super) fn new(world: Arc<World>, waiting: Arc<Waiting>) -> Self {
         Self {
             world,
+            waiting,
             open: Mutex::new(HashMap::new()),
             next: AtomicU64::new(1),
         }
@@ -60,23 +63,23 @@ impl Files {
     fn exists(&self, place: Place) -> bool {
         match place {
             Place::Root | Place::Control => true,
-            Place::Host(host) => self.world.with(|state, _| host < state.lab.hosts()),
-            Place::Node { host, number } => self
-                .world
-                .with(|state, _| state.lab.files(host).contains(&number)),
+            Place::Host(host) => self.world.with(|lab, _| host < lab.hosts()),
+            Place::Node { host, number } => {
+                self.world.with(|lab, _| lab.files(host).contains(&number))
+            }
         }
     }
 
     fn children(&self, place: Place) -> Option<Vec<(Place, String)>> {
         match place {
             Place::Root => {
-                let hosts = self.world.with(|state, _| state.lab.hosts());
+                let hosts = self.world.with(|lab, _| lab.hosts());
                 let hosts = (0..hosts).map(|host| (Place::Host(host), format!("host{host}")));
                 let control = (Place::Control, CONTROL.to_owned());
                 Some(std::iter::once(control).chain(hosts).collect())
             }
             Place::Host(host) => {
-                let files = self.world.with(|state, _| state.lab.files(host));
+                let files = self.world.with(|lab, _| lab.files(host));
                 let files = files.into_iter();
                 let named =
                     files.map(|number| (Place::Node { host, number }, format!("fw{number}")));
@@ -102,9 +105,7 @@ impl Files {
         while let Some(end) = heard.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = heard.drain(..=end).collect();
             let answer = match serde_json::from_slice::<Command>(&line) {
-                Ok(command) => self
-                    .world
-                    .with(|state, now| state.lab.execute(&command, now)),
+                Ok(command) => self.world.with(|lab, now| lab.execute(&command, now)),
                 Err(error) => Answer::Refused(format!("not understood: {error}")),
             };
             // An answer has nothing in it that JSON could not say.
@@ -199,7 +200,7 @@ impl Filesystem for Files {
             }),
             Some(Place::Node { host, number }) => self
                 .world
-                .with(|state, _| state.lab.open(host, number))
+                .with(|lab, _| lab.open(host, number))
                 .map(|client| Open::Node((host, client)))
                 .map_err(errno),
             _ => Err(Errno::EISDIR),
@@ -225,9 +226,9 @@ impl Filesystem for Files {
     ) {
         let open = self.open().remove(&handle.0);
         if let Some(Open::Node(opener @ (host, client))) = open {
-            self.world.with(|state, now| {
-                state.forget(opener);
-                state.lab.close(host, client, now);
+            self.world.with(|lab, now| {
+                self.waiting.forget(opener);
+                lab.close(host, client, now);
             });
         }
         reply.ok();
@@ -258,11 +259,14 @@ impl Filesystem for Files {
             None => return reply.error(Errno::EBADF),
         };
         let is_patient = flags.0 & OFlag::O_NONBLOCK.bits() == 0;
-        self.world.with(|state, _| {
+        self.world.with(|lab, _| {
             let (host, client) = opener;
-            match state.lab.read(host, client) {
+            match lab.read(host, client) {
                 Ok(Some(event)) => reply.data(cut(&event, room)),
-                Ok(None) if is_patient => state.park(opener, thread(request), room, reply),
+                Ok(None) if is_patient => {
+                    self.waiting.park(opener, thread(request), room, reply);
+                    self.world.wake_clock();
+                }
                 Ok(None) => reply.error(Errno::EAGAIN),
                 Err(error) => reply.error(errno(error)),
             }
@@ -308,7 +312,7 @@ impl Filesystem for Files {
         let mut caller = Process(thread(request));
         let answer = self
             .world
-            .with(|state, now| state.lab.ioctl(opener, command, argument, &mut caller, now));
+            .with(|lab, now| lab.ioctl(opener, command, argument, &mut caller, now));
         match answer {
             Ok(answer) => reply.ioctl(answer.value, &answer.argument),
             Err(error) => reply.error(errno(error)),
@@ -328,12 +332,12 @@ impl Filesystem for Files {
         let Some(opener) = self.opener(handle) else {
             return reply.poll(PollEvents::POLLIN | PollEvents::POLLOUT);
         };
-        let ready = self.world.with(|state, _| {
+        let ready = self.world.with(|lab, _| {
             if flags.contains(PollFlags::FUSE_POLL_SCHEDULE_NOTIFY) {
-                state.watch(opener, notifier.handle());
+                self.waiting.watch(opener, notifier.handle());
             }
             let (host, client) = opener;
-            state.lab.poll(host, client)
+            lab.poll(host, client)
         });
         let mut events = PollEvents::empty();
         if ready.readable {

@@ -25,7 +25,7 @@ mod attributes;
 mod files;
 mod memory;
 mod signals;
-mod state;
+mod waiting;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,13 +35,13 @@ use std::thread::JoinHandle;
 use fwshare_fuse::Mounted;
 
 use self::files::Files;
-use self::state::World;
-use crate::lab::Lab;
+use self::waiting::Waiting;
+use crate::world::{Watcher, World};
 
 /// A bus that is mounted.
-#[derive(Debug)]
 pub struct Mount {
     world: Arc<World>,
+    waiting: Arc<Waiting>,
     mounted: Mounted,
     clock: JoinHandle<()>,
 }
@@ -80,7 +80,7 @@ impl Mount {
     ///
     /// # Errors
     /// [`MountError`].
-    pub fn new(folder: &Path, lab: Lab) -> Result<Self, MountError> {
+    pub fn new(folder: &Path, world: Arc<World>) -> Result<Self, MountError> {
         let folder = folder.canonicalize().map_err(|error| MountError::Folder {
             folder: folder.to_owned(),
             error,
@@ -99,10 +99,11 @@ impl Mount {
                 }
             }
         };
-        let world = Arc::new(World::new(lab));
-        let files = Files::new(Arc::clone(&world));
+        let waiting = Arc::new(Waiting::default());
+        world.add_watcher(Arc::clone(&waiting) as Arc<dyn Watcher>);
+        let files = Files::new(Arc::clone(&world), Arc::clone(&waiting));
         let mounted = Mounted::new(files, folder.clone(), "fwlab").map_err(failed("mount on"))?;
-        world.set_notifier(mounted.notifier());
+        waiting.set_notifier(mounted.notifier());
         let clock = {
             let world = Arc::clone(&world);
             std::thread::Builder::new()
@@ -112,6 +113,7 @@ impl Mount {
         };
         Ok(Self {
             world,
+            waiting,
             mounted,
             clock,
         })
@@ -130,6 +132,7 @@ impl Mount {
     /// [`MountError::Os`].
     pub fn detach(self) -> Result<(), MountError> {
         self.world.stop();
+        self.waiting.end();
         // It never panics, and if it did there would be nothing to do about it.
         let _ = self.clock.join();
         let folder = self.mounted.path().to_owned();

@@ -1,0 +1,276 @@
+//! A 1394 Open Host Controller on the virtual bus: a model of the hardware (OHCI release 1.1) for
+//! which operating systems have drivers, such as Linux's `drivers/firewire/ohci.c`.
+//!
+//! [`Controller`] does no I/O and has no clock. Whoever presents it to a machine hands in the
+//! accesses to its registers and the time, gives it the machine's memory ([`Memory`]), and takes
+//! from it what is to be signalled ([`Controller::pending`]).
+//!
+//! ```text
+//!  driver's program ──> transmit ──> outgoing ──> bus
+//!  driver's buffers <── receive  <── incoming <── bus
+//!                                       └──> answered by the hardware: ROM, CSRs, memory
+//! ```
+//!
+//! # What is modelled
+//! - Every register, with accesses of 32 bits; what is reserved reads as 0 and ignores writes.
+//! - The PHY's registers, and what they do to the bus: resets, contending, root hold-off.
+//! - Bus resets: the events, the node's id, self-ID packets in memory, the packet in the receive
+//!   context for requests, filters, the change of the configuration ROM. Nothing is sent while
+//!   the event of a bus reset is not cleared.
+//! - Both transmit and both receive contexts, with any program that chapters 7 and 8 allow.
+//! - What the hardware answers itself: reads of the configuration ROM, the four CSRs, and the
+//!   memory below [`PhyUpperBound`](ohci_raw::regs::PHY_UPPER_BOUND) for nodes that the filter
+//!   names. Posted writes.
+//! - The cycle timer, and the events cycle64Seconds and cycleSynch.
+//!
+//! # What is not
+//! - Isochronous contexts: they are reported, and die when they are to run. Streams go nowhere.
+//! - Time on the bus: what is sent arrives at once. A packet for which the receiver has no room
+//!   waits with the receiver, where on a real bus the sender repeats it after each ack_busy, at
+//!   most so often as ATRetries says; the sender has been told ack_pending.
+//! - A controller whose link is off is no node of the bus.
+//! - PHY packets but those of configuration; the GUID ROM; ack_tardy; cycle starts, and with that
+//!   the events of cycles that are lost, too long or inconsistent; dual-phase retries.
+//! - A broadcast names this node as its destination.
+
+mod bus_reset;
+mod context;
+mod incoming;
+mod outgoing;
+mod receive;
+mod registers;
+#[cfg(test)]
+mod tests;
+mod transmit;
+mod window;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use ohci_raw::bus::{Event, Instant, NodeId, RequestHandle, Speed, Token};
+use ohci_raw::packet::ResponseKind;
+use ohci_raw::phy::{PhyEffect, PhyRegisters};
+use ohci_raw::regs::{ContextControl, HcControl, IntEvent};
+use ohci_raw::sim::{Bus, NodeIndex};
+
+use self::receive::Receive;
+use self::registers::{ISO_CONTEXTS, Registers};
+use self::transmit::Transmit;
+
+/// Power class: the node has its own power and repeats only.
+const POWER_CLASS: u8 = 0;
+/// The PHY's vendor and product: nobody's.
+const PHY_VENDOR: u32 = 0;
+const PHY_PRODUCT: u32 = 0;
+
+/// An address that the machine's memory does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no memory at {address:#x} for {length} bytes")]
+pub struct DmaError {
+    /// Where.
+    pub address: u64,
+    /// How much.
+    pub length: usize,
+}
+
+/// The memory of the machine that the controller is in.
+pub trait Memory: Send + Sync {
+    /// Copies from it.
+    ///
+    /// # Errors
+    /// [`DmaError`]; what the buffer holds then is not said.
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), DmaError>;
+
+    /// Copies to it.
+    ///
+    /// # Errors
+    /// [`DmaError`]; some of the bytes may have been written.
+    fn write(&self, address: u64, bytes: &[u8]) -> Result<(), DmaError>;
+}
+
+/// Which of a pair of contexts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Side {
+    Request,
+    Response,
+}
+
+/// A transaction of this node that waits for its response.
+#[derive(Clone, Copy, Debug)]
+struct Outstanding {
+    peer: NodeId,
+    label: u8,
+    kind: ResponseKind,
+    speed: Speed,
+}
+
+/// An OHCI controller. See the [module](self).
+pub struct Controller {
+    node: NodeIndex,
+    memory: Arc<dyn Memory>,
+    registers: Registers,
+    phy: PhyRegisters,
+    id: NodeId,
+    /// Counts the bus resets that this node has seen.
+    generation: u8,
+    at_request: Transmit,
+    at_response: Transmit,
+    ar_request: Receive,
+    ar_response: Receive,
+    /// Isochronous contexts, those for transmission first.
+    iso_control: [ContextControl; 2 * ISO_CONTEXTS.count_ones() as usize],
+    csr_data: u32,
+    csr_compare: u32,
+    csr_control: u32,
+    /// Up to when the events of the cycle timer were raised.
+    ticked: Instant,
+    outstanding: BTreeMap<Token, Outstanding>,
+    next_token: u64,
+    /// Requests that software is to answer, by who sent them and the label that they were given.
+    unanswered: BTreeMap<(NodeId, u8), RequestHandle>,
+    /// What the bus told while something was being sent.
+    backlog: VecDeque<Event>,
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller")
+            .field("node", &self.node)
+            .field("id", &self.id)
+            .field("registers", &self.registers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Controller {
+    /// A controller after power-on, which is the node `node` of the bus
+    /// ([`Bus::add_controller`]), in a machine with this memory.
+    #[must_use]
+    pub fn new(bus: &Bus, node: NodeIndex, memory: Arc<dyn Memory>) -> Self {
+        let config = bus.config(node);
+        Self {
+            node,
+            memory,
+            registers: Registers::new(config.eui64, bus_options(config.speed)),
+            phy: PhyRegisters::new(POWER_CLASS, PHY_VENDOR, PHY_PRODUCT),
+            id: NodeId::local(0),
+            generation: 0,
+            at_request: Transmit::default(),
+            at_response: Transmit::default(),
+            ar_request: Receive::default(),
+            ar_response: Receive::default(),
+            iso_control: [ContextControl::empty(); 2 * ISO_CONTEXTS.count_ones() as usize],
+            csr_data: 0,
+            csr_compare: 0,
+            csr_control: 0,
+            ticked: bus.now(),
+            outstanding: BTreeMap::new(),
+            next_token: 0,
+            unanswered: BTreeMap::new(),
+            backlog: VecDeque::new(),
+        }
+    }
+
+    /// The unmasked events, as they are to be signalled to the machine: an interrupt while any is
+    /// set.
+    #[must_use]
+    pub fn pending(&self) -> u32 {
+        self.registers.pending()
+    }
+
+    /// Takes in what the bus tells. To be called after everything that is done on the bus.
+    pub fn run(&mut self, bus: &mut Bus, now: Instant) {
+        self.listen(bus);
+        while let Some(event) = self.backlog.pop_front() {
+            match event {
+                Event::BusReset(reset) => self.bus_reset(bus, &reset, now),
+                Event::Response { token, rcode, data } => self.response(token, rcode, &data, now),
+                Event::Request(request) => self.request(bus, request, now),
+            }
+            self.listen(bus);
+        }
+    }
+
+    fn listen(&mut self, bus: &mut Bus) {
+        while let Some(event) = bus.poll_event(self.node) {
+            self.backlog.push_back(event);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is to be called, if ever.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let awaits = |event| {
+            self.registers.int_mask.contains(event) && !self.registers.int_event.contains(event)
+        };
+        let timer = self.registers.cycle_timer;
+        let minute = awaits(IntEvent::CYCLE_64_SECONDS).then(|| timer.next_64_seconds(self.ticked));
+        let cycle = awaits(IntEvent::CYCLE_SYNCH).then(|| timer.next_cycle(self.ticked));
+        minute.into_iter().chain(cycle).min()
+    }
+
+    /// Does what is due: the events of the cycle timer.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let timer = self.registers.cycle_timer;
+        if timer.next_64_seconds(self.ticked) <= now {
+            self.raise(IntEvent::CYCLE_64_SECONDS);
+        }
+        if timer.next_cycle(self.ticked) <= now {
+            self.raise(IntEvent::CYCLE_SYNCH);
+        }
+        self.ticked = self.ticked.max(now);
+    }
+
+    /// Ends the machine's part: the node leaves the bus.
+    pub fn power_off(&mut self, bus: &mut Bus, now: Instant) {
+        self.soft_reset(bus, now);
+    }
+
+    /// Everything as after power-on; the node leaves the bus with that, as its link goes off.
+    fn soft_reset(&mut self, bus: &mut Bus, now: Instant) {
+        bus.detach(self.node, now);
+        let fresh = Self::new(bus, self.node, Arc::clone(&self.memory));
+        *self = Self {
+            generation: self.generation,
+            next_token: self.next_token,
+            ..fresh
+        };
+        while bus.poll_event(self.node).is_some() {}
+    }
+
+    fn switch_link(&mut self, bus: &mut Bus, was: HcControl, now: Instant) {
+        let is_on = |control: HcControl| control.contains(HcControl::LINK_ENABLE);
+        match (is_on(was), is_on(self.registers.hc_control)) {
+            (false, true) => {
+                bus.set_phy_traits(self.node, self.phy.traits());
+                bus.reattach(self.node, now);
+            }
+            (true, false) => bus.detach(self.node, now),
+            _ => {}
+        }
+    }
+
+    fn do_to_bus(&self, bus: &mut Bus, effect: PhyEffect, now: Instant) {
+        bus.set_phy_traits(self.node, self.phy.traits());
+        match effect {
+            PhyEffect::None => {}
+            PhyEffect::ShortReset | PhyEffect::LongReset => {
+                if self.phy.root_hold_off() {
+                    bus.force_root(self.node);
+                }
+                bus.reset_from(self.node, now);
+            }
+        }
+    }
+
+    fn raise(&mut self, event: IntEvent) {
+        self.registers.int_event |= event;
+    }
+}
+
+/// Capabilities of isochronous resource manager, cycle master, isochronous data and bus manager;
+/// max_rec as the speed has it, and the speed.
+const fn bus_options(speed: Speed) -> u32 {
+    let max_rec = 8 + speed.code() as u32;
+    0xf << 28 | max_rec << 12 | speed.code() as u32
+}
