@@ -200,7 +200,7 @@ fn registers_take_what_a_driver_writes() {
     let (_, own) = captured()[0].clone();
     let mut registers = PhyRegisters::new(4, 0, 0);
     assert_eq!(registers.read(4, &own), 0x84);
-    let effect = registers.write(4, 0xff & !register::LINK_ACTIVE);
+    let effect = registers.write(4, !register::LINK_ACTIVE);
     assert_eq!(effect, PhyEffect::None);
     assert_eq!(
         registers.traits(),
@@ -259,7 +259,7 @@ proptest! {
     ) {
         if follow {
             for (number, quadlet) in (0u32..).zip(&mut quadlets) {
-                let sequence = if number == 0 { 0 } else { 1 << 23 | (number - 1 & 7) << 20 };
+                let sequence = if number == 0 { 0 } else { 1 << 23 | ((number - 1) & 7) << 20 };
                 *quadlet = 2 << 30 | sequence | *quadlet & 0x000f_ffff;
             }
         }

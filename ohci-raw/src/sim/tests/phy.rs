@@ -178,7 +178,7 @@ fn a_node_sees_all_or_without_its_cable_itself() {
         initiated_reset: false,
         ports: vec![PortStatus::NotConnected; 16],
     };
-    assert_eq!(bus.self_ids_seen_by(b), [expected.clone()]);
+    assert_eq!(bus.self_ids_seen_by(b), core::slice::from_ref(&expected));
     bus.reset_from(b, START);
     let initiated_reset = true;
     assert_eq!(

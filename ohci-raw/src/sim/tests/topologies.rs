@@ -165,6 +165,14 @@ fn another_shape_counts_from_the_next_reset_on() {
 }
 
 #[test]
+fn another_number_of_ports_is_a_change_also_without_cables() {
+    let (mut bus, _) = bus(Topology::Chain, 1);
+    bus.set_topology(Topology::Star);
+    bus.reset(START);
+    assert!(bus.is_recabled());
+}
+
+#[test]
 fn moved_cables_are_told_from_nodes_that_come_and_go() {
     let (mut bus, nodes) = bus(Topology::Chain, 3);
     assert!(!bus.is_recabled(), "one more at the end of the chain");
