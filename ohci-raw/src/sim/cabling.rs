@@ -63,7 +63,7 @@ impl Topology {
             };
             let top = first + below;
             let mut start = first;
-            for size in self.branches(below, parents[top].is_none()) {
+            for size in self.branches(below) {
                 parents[start + size - 1] = Some(top);
                 open.push((start, size));
                 start += size;
@@ -73,15 +73,16 @@ impl Topology {
     }
 
     /// How many nodes hang at each of a node's ports, if `below` do in all.
-    fn branches(self, below: usize, root: bool) -> Vec<usize> {
+    fn branches(self, below: usize) -> Vec<usize> {
         match self {
             _ if below == 0 => Vec::new(),
             Self::Chain => vec![below],
             Self::Tree if below == 1 => vec![1],
             Self::Tree => vec![below.div_ceil(2), below / 2],
             Self::Star => {
-                let ports = if root { HUB_PORTS } else { HUB_PORTS - 1 };
-                let rays = below.min(ports);
+                // A bus has too few nodes for a ray to need rays of its own, so the port that
+                // leads to the root stays free for it.
+                let rays = below.min(HUB_PORTS);
                 let mut rest = below - rays;
                 (0..rays)
                     .map(|_| {

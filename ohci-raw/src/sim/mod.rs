@@ -1,7 +1,9 @@
 //! A virtual bus.
 //!
 //! A [`Bus`] has nodes. A *host* is a node that somebody drives from outside: a test, or a
-//! [`Port`](crate::port::Port). A *machine* runs on the bus itself: a bridge in software. The bus
+//! [`Port`](crate::port::Port). A *machine* runs on the bus itself: a bridge in software. A
+//! *controller* is driven from outside too, and stands for hardware that has a driver: the bus
+//! carries its packets, and answers nothing in its place. The bus
 //! has no clock, no threads and no chance in it; who calls it says what time it is, and the same
 //! calls give the same events in the same order.
 //!
@@ -55,7 +57,14 @@
 //!   ids anew. Whatever was under way ends for its sender with [`RCode::GENERATION`]; an answer
 //!   that the other side gives later is dropped in silence. A request with a stale generation
 //!   ends the same way, and nothing is sent.
-//! - **Addresses.** A request must lie inside one claimed or allocated range as a whole, or it is
+//! - **Cables.** Nodes are cabled in one of three shapes ([`Topology`]), and say so in self-IDs
+//!   ([`Bus::self_ids`]). Ids come first, and the cables follow them: ids are those of the order
+//!   of attachment, or of [`Bus::set_phy_order`], and the last one is the root.
+//! - **PHY configuration.** A packet, or the register of one PHY, makes a node root
+//!   ([`Bus::send_phy`], [`Bus::force_root`]). A gap count is kept, said, and lost again after
+//!   two resets; before anybody sets one it fits the shape.
+//! - **Addresses.** A request to a controller is an event for it, whatever the address. Elsewhere
+//!   it must lie inside one claimed or allocated range as a whole, or it is
 //!   answered with [`RCode::ADDRESS_ERROR`]; in the first 4 GiB of a host, with
 //!   [`RCode::TYPE_ERROR`]. The bus itself serves configuration ROMs: zeros behind their end
 //!   within the window of 1 KiB, [`RCode::TYPE_ERROR`] to writes. A request to an id that nobody
@@ -66,20 +75,23 @@
 //! - **Speeds.** A packet that is faster than one of the two nodes is heard by nobody:
 //!   [`RCode::NO_ACK`]. One with more data than its speed allows is not sent:
 //!   [`RCode::SEND_ERROR`].
-//! - **Labels.** A host can have [`TRANSACTION_LABELS`] transactions under way; one more ends with
+//! - **Labels.** A host, but no controller, can have [`TRANSACTION_LABELS`] transactions under way; one more ends with
 //!   [`RCode::SEND_ERROR`].
 //! - **Split timeout.** A transaction without a response ends with [`RCode::CANCELLED`]
 //!   ([`Bus::set_split_timeout`]).
 //! - **Order.** Packets from one node to another arrive in the order in which they were sent.
-//! - **Broadcasts.** A write to physical id 63 reaches every other node that serves the address.
+//! - **Broadcasts.** A write to physical id 63 reaches every other node that serves the address,
+//!   and every other controller.
 //! - **Time**, if wanted: [`Timing::Wire`].
 //! - **Faults**, if wanted: [`FaultInjector`].
 //!
 //! # What is not
-//! Isochronous packets, PHY packets, the speeds of nodes between two others, cable lengths, gap
-//! counts other than 5, retries of busy packets, the CSRs of hosts other than the ROM, `max_rec`
-//! of the receiver, bus bridges. A bus reset takes no time. Ids follow the order of attachment,
-//! or [`Bus::set_phy_order`].
+//! Isochronous packets, PHY packets other than configuration (link-on, ping, resume, remote access
+//! reach nobody), the speeds of nodes between two others, cable lengths, what gap counts other
+//! than 5 and the shape of the bus do to its speed, links that are off (nodes answer also while
+//! their self-ID says so), several nodes that all hold off to be root, retries of busy packets,
+//! the CSRs of hosts other than the ROM, `max_rec` of the receiver, bus bridges. A bus reset takes
+//! no time, be it short or long. Cables are moved within one reset, see [`Bus::is_recabled`].
 //!
 //! # Who does what when
 //! Calls do the work that is due at once, and return when the bus is quiet. The rest waits for

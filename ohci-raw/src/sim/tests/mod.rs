@@ -2,12 +2,15 @@
 #![cfg(feature = "std")]
 
 mod addresses;
+mod controllers;
 mod determinism;
 mod faults;
 mod machines;
+mod phy;
 mod port;
 mod resets;
 mod timing;
+mod topologies;
 mod transactions;
 
 use alloc::boxed::Box;
