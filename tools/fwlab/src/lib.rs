@@ -7,6 +7,7 @@
 //! | have Linux's FireWire core as programs see it, without a kernel | [`kernel`] |
 //! | have a bus with all of these, and meddle with it | [`lab`] |
 //! | have it as files for programs as they are | `mount` (feature `fuse`) |
+//! | have a PCI function in a virtual machine | `vfio` (feature `vm`) |
 
 pub mod bridge;
 pub mod host;
@@ -16,3 +17,5 @@ pub mod lab;
 pub mod mount;
 pub mod options;
 pub mod size;
+#[cfg(feature = "vm")]
+pub mod vfio;
