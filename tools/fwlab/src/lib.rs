@@ -9,6 +9,8 @@
 //! | have a bus with all of these, and meddle with it | [`lab`] |
 //! | have it in real time, for several threads | [`world`] |
 //! | have it as files for programs as they are | `mount` (feature `fuse`) |
+//! | have a place for a virtual machine on it | `seat` (feature `vm`) |
+//! | be a PCI function in a virtual machine | `vfio` (feature `vm`) |
 
 pub mod bridge;
 pub mod controller;
@@ -18,5 +20,9 @@ pub mod lab;
 #[cfg(feature = "fuse")]
 pub mod mount;
 pub mod options;
+#[cfg(feature = "vm")]
+pub mod seat;
 pub mod size;
+#[cfg(feature = "vm")]
+pub mod vfio;
 pub mod world;
