@@ -1,4 +1,4 @@
-//! A [`Lab`] as files: a FUSE file system whose files answer the firewire-cdev ioctls.
+//! A [`Lab`](crate::lab::Lab) as files: a FUSE file system whose files answer the firewire-cdev ioctls.
 //!
 //! ```text
 //! DIR/ctl          one line of JSON in, one out: see [`command`](crate::lab::command)
