@@ -10,6 +10,7 @@
 //! | have it in real time, for several threads | [`world`] |
 //! | have it as files for programs as they are | `mount` (feature `fuse`) |
 //! | have a place for a virtual machine on it | `seat` (feature `vm`) |
+//! | start such a machine | `vm` (feature `vm`) |
 //! | be a PCI function in a virtual machine | `vfio` (feature `vm`) |
 
 pub mod bridge;
@@ -25,4 +26,6 @@ pub mod seat;
 pub mod size;
 #[cfg(feature = "vm")]
 pub mod vfio;
+#[cfg(feature = "vm")]
+pub mod vm;
 pub mod world;
