@@ -3,11 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::abi::{self, reset_type, tcode};
 use super::error::DeviceError;
@@ -139,7 +138,6 @@ impl Device {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .custom_flags(OFlag::O_NONBLOCK.bits())
             .open(path)
             .map_err(|source| DeviceError::os(path, "open", source))?;
         let mut device = Self {
@@ -307,12 +305,20 @@ impl NodeFile for Device {
 
     fn read_event(&self, buffer: &mut [u8]) -> Result<Option<CdevEvent>, DeviceError> {
         let length = loop {
+            // read(2) waits for an event, with O_NONBLOCK as well (`dequeue_event` in
+            // drivers/firewire/core-cdev.c).
+            let mut ready = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut ready, PollTimeout::ZERO) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(error) => return Err(self.os("poll")(error.into())),
+            }
             match (&self.file).read(buffer) {
                 // Node files have no end.
                 Ok(0) => return Err(self.os("read")(Errno::ENODEV.into())),
                 Ok(length) => break length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(self.os("read")(error)),
             }
         };

@@ -12,7 +12,6 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyPoll, ReplyWrite, Request,
     TimeOrNow, WriteFlags,
 };
-use nix::fcntl::OFlag;
 use nix::unistd::Pid;
 
 use super::attributes::{CONTROL, Place};
@@ -245,7 +244,7 @@ impl Filesystem for Files {
         handle: FileHandle,
         _: u64,
         size: u32,
-        flags: OpenFlags,
+        _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
@@ -258,16 +257,15 @@ impl Filesystem for Files {
             }
             None => return reply.error(Errno::EBADF),
         };
-        let is_patient = flags.0 & OFlag::O_NONBLOCK.bits() == 0;
         self.world.with(|lab, _| {
             let (host, client) = opener;
             match lab.read(host, client) {
                 Ok(Some(event)) => reply.data(cut(&event, room)),
-                Ok(None) if is_patient => {
+                // With O_NONBLOCK as well: `dequeue_event` in drivers/firewire/core-cdev.c.
+                Ok(None) => {
                     self.waiting.park(opener, thread(request), room, reply);
                     self.world.wake_clock();
                 }
-                Ok(None) => reply.error(Errno::EAGAIN),
                 Err(error) => reply.error(errno(error)),
             }
         });
