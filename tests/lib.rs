@@ -25,6 +25,8 @@ mod daemon;
 mod data;
 #[path = "support/files.rs"]
 mod files;
+#[path = "support/guests.rs"]
+mod guests;
 #[path = "support/history.rs"]
 pub mod history;
 #[path = "support/judge.rs"]
@@ -43,6 +45,7 @@ pub use cached_medium::CachedMedium;
 pub use daemon::{Daemon, Ended, fwlab, fwshare};
 pub use data::{Random, pattern, seeds};
 pub use files::{ext4_image, fill, same_files};
+pub use guests::{Guests, InGuest, PRELUDE, fwshare_program};
 pub use judge::{Judge, judge, needs_fuse, needs_root, python_with, skipped};
 pub use lab::Lab;
 pub use run::{Said, TIME_LIMIT, run};

@@ -1,0 +1,54 @@
+//! The kernel's own initiator, with its default parameters, at our bridge.
+
+use fwlab::vm::Guest;
+use fwshare_tests::{Guests, InGuest};
+
+use crate::disk;
+
+fn a_disk_of_the_kernels_own(kernel: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = disk::image(&folder);
+    let bridge = disk::bridge("oxfw911", &image);
+    let Some(guests) = Guests::with_kernel(&[&bridge], Some(kernel)) else {
+        return;
+    };
+    let spec = disk::spec(&guests, 1).program("sg_inq");
+    let spec = ["firewire-sbp2", "sd_mod", "sg"]
+        .into_iter()
+        .fold(spec, |spec, module| spec.module(module));
+    let guest = Guest::start(&spec).expect("a guest");
+    let said = guest.sh("await 30 test -b /dev/sda
+         cat /sys/block/sda/size
+         sg_inq /dev/sda
+         dmesg | grep firewire_sbp2");
+    assert!(said.starts_with("163840\n"), "{said}");
+    for expected in [
+        "Vendor identification: fwshare",
+        "Product identification: emulated disk",
+        "logged in to LUN 0000 (0 retries)",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    disk::judge_disk(&guest, "/dev/sda", &image);
+    guest.power_off().expect("an end in good order");
+    let shown = guests.show();
+    let bridge = shown.nodes.iter().find_map(|node| node.bridge.as_ref());
+    let bridge = bridge.expect("the bridge");
+    assert_eq!((bridge.logins, bridge.logins_refused), (1, 0), "{bridge:?}");
+    assert_eq!(bridge.transport_errors, 0, "{bridge:?}");
+}
+
+#[test]
+fn a_disk_of_debian_13s_kernel() {
+    a_disk_of_the_kernels_own("trixie");
+}
+
+#[test]
+fn a_disk_of_debian_12s_kernel() {
+    a_disk_of_the_kernels_own("bookworm");
+}
+
+#[test]
+fn a_disk_of_the_backported_kernel() {
+    a_disk_of_the_kernels_own("backports");
+}

@@ -1,0 +1,75 @@
+//! `fwshare login --shared` at the kernel's own target, which another guest has.
+
+use fwlab::vm::{Guest, GuestSpec};
+use fwshare_tests::{Guests, InGuest};
+
+use crate::disk;
+use crate::login::{LOGIN, LOGOUT, with_fwshare};
+
+/// A disk of 80 MiB in the guest's memory, as an SBP-2 unit of its node.
+pub(crate) const TARGET: &str = "
+truncate -s 80M /tmp/disk
+cd /sys/kernel/config/target
+mkdir -p core/fileio_0/disk0
+echo fd_dev_name=/tmp/disk,fd_dev_size=83886080 > core/fileio_0/disk0/control
+echo 1 > core/fileio_0/disk0/enable
+guid=$(cat /sys/bus/firewire/devices/fw0/guid)
+mkdir -p sbp/${guid#0x}/tpgt_1/lun/lun_0
+ln -s /sys/kernel/config/target/core/fileio_0/disk0 sbp/${guid#0x}/tpgt_1/lun/lun_0/disk0
+echo 1 > sbp/${guid#0x}/tpgt_1/enable
+";
+
+/// A guest that can be a target.
+pub(crate) fn target(spec: GuestSpec) -> GuestSpec {
+    spec.module("target_core_file").module("sbp_target")
+}
+
+fn a_disk_of_the_kernels_target(kernel: &str) {
+    let Some(guests) = Guests::with_kernel(&[], Some(kernel)) else {
+        return;
+    };
+    let host = Guest::launch(&with_fwshare(disk::spec(&guests, 1))).expect("a guest");
+    let disk = Guest::launch(&target(guests.spec(2))).expect("a guest");
+    host.wait_until_up().expect("up");
+    disk.wait_until_up().expect("up");
+    disk.sh(TARGET);
+    let image = disk.folder().join("disk");
+    host.sh("found() { fwshare scan | tee /tmp/scan | grep -q 02000000f05b2001:0; }; await 60 found; cat /tmp/scan");
+    for round in 0..2 {
+        host.sh(LOGIN);
+        let said = host.sh("fwshare logins || true");
+        println!("round {round}: fwshare logins says\n{said}");
+        if round == 0 {
+            let data = fwshare_tests::pattern(16 << 20, 7);
+            std::fs::write(host.folder().join("data"), data).expect("the data");
+            host.sh("dd if=/host/data of=/dev/nbd0 bs=1M oflag=direct conv=fsync");
+        }
+        host.sh(
+            "dd if=/dev/nbd0 bs=1M count=16 iflag=direct > /tmp/read; cmp /tmp/read /host/data",
+        );
+        let said = host.sh(LOGOUT);
+        assert!(said.contains("logged out"), "{said}");
+    }
+    disk.sh("cp /tmp/disk /host/disk");
+    let stored = std::fs::read(image).expect("what the target has");
+    let data = std::fs::read(host.folder().join("data")).expect("the data");
+    assert!(
+        stored[..data.len()] == data,
+        "the target has something else"
+    );
+}
+
+#[test]
+fn a_disk_of_debian_13s_target() {
+    a_disk_of_the_kernels_target("trixie");
+}
+
+#[test]
+fn a_disk_of_debian_12s_target() {
+    a_disk_of_the_kernels_target("bookworm");
+}
+
+#[test]
+fn a_disk_of_the_backported_target() {
+    a_disk_of_the_kernels_target("backports");
+}
