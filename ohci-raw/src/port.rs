@@ -214,11 +214,8 @@ pub trait Port: Send {
     ///
     /// # Errors
     /// [`PortError::Taken`], [`PortError::BadLength`], [`PortError::Os`].
-    fn allocate_in(
-        &mut self,
-        region: AddressRange,
-        length: u64,
-    ) -> Result<AddressRange, PortError>;
+    fn allocate_in(&mut self, region: AddressRange, length: u64)
+    -> Result<AddressRange, PortError>;
 
     /// Adds to the host's configuration ROM, until the port is dropped. A bus reset follows by
     /// which the other nodes learn of it, on Linux up to two seconds later.

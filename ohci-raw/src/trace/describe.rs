@@ -276,16 +276,14 @@ pub(super) const fn removed(handle: DescriptorHandle) -> What {
 }
 
 pub(super) fn nodes(nodes: &[Node]) -> What {
-    let line = |node: &Node| {
-        NodeLine {
-            name: node.name.clone(),
-            id: node.id.to_string(),
-            generation: node.generation.0,
-            guid: node.eui64.to_string(),
-            speed: node.speed.to_string(),
-            local: node.is_local,
-            rom: bytes(&node.rom),
-        }
+    let line = |node: &Node| NodeLine {
+        name: node.name.clone(),
+        id: node.id.to_string(),
+        generation: node.generation.0,
+        guid: node.eui64.to_string(),
+        speed: node.speed.to_string(),
+        local: node.is_local,
+        rom: bytes(&node.rom),
     };
     What::Nodes(nodes.iter().map(line).collect())
 }

@@ -15,9 +15,8 @@ use crate::wire::{Function, Sbp2Status};
 
 #[test]
 fn its_unit_directory_leads_to_its_agents_from_any_rom() {
-    let media = (0..3).map(|_| -> Box<dyn crate::scsi::Medium> {
-        Box::new(MemoryMedium::new(512, 16).unwrap())
-    });
+    let media = (0..3)
+        .map(|_| -> Box<dyn crate::scsi::Medium> { Box::new(MemoryMedium::new(512, 16).unwrap()) });
     let bridge = Bridge::new(BridgeProfile::generic(), media.collect()).unwrap();
     let root = DirectoryBuilder::new()
         .immediate(Key::VENDOR, 0x00_1f11)

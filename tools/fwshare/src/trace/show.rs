@@ -170,7 +170,11 @@ impl Port {
             } => {
                 format!("{at} allocate: {symbol}={start}, length={length}")
             }
-            What::AddDescriptor { handle, key, blocks } => {
+            What::AddDescriptor {
+                handle,
+                key,
+                blocks,
+            } => {
                 let length = blocks.length();
                 format!("{at} add_descriptor: {handle}, key={key:02x}, length={length}")
             }
