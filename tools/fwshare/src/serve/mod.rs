@@ -86,9 +86,14 @@ pub(crate) fn run(args: &ServeArgs, chatty: bool, taping: &Taping) -> Result<(),
         }
     });
     // Whatever has happened, what was written is brought to the images.
-    let ended = target.end();
-    served?;
-    printer.print(&ended?)
+    match (served, target.end()) {
+        (Ok(()), ended) => printer.print(&ended?),
+        (Err(failure), Ok(_)) => Err(failure),
+        (Err(failure), Err(other)) => {
+            output::complain(&format!("fwshare: {other}"));
+            Err(failure)
+        }
+    }
 }
 
 /// The profile as this controller can carry it out: the node and its EUI-64 are the host's.

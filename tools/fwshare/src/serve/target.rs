@@ -94,8 +94,11 @@ impl Target {
     ) -> Result<(), Failure> {
         loop {
             drive(&mut *self.port, &mut self.bridge).map_err(|error| self.lost(&error))?;
-            for guest in self.guests.look(&self.bridge) {
-                tell(Event::Guest(guest))?;
+            // Who was there before knows the way, and may be in before all others can see it.
+            if !matches!(self.stage, Stage::Appearing { .. }) {
+                for guest in self.guests.look(&self.bridge) {
+                    tell(Event::Guest(guest))?;
+                }
             }
             let now = self.port.now();
             let is_stopping = matches!(self.stage, Stage::Disappearing { .. });
