@@ -96,10 +96,11 @@ pub(crate) fn run(args: &ServeArgs, chatty: bool, taping: &Taping) -> Result<(),
     }
 }
 
-/// The profile as this controller can carry it out: the node and its EUI-64 are the host's.
+/// The profile as this controller can carry it out: the node, its EUI-64 and its speed are the
+/// host's. Initiators go by the node's speed, so the profile's own must not be less.
 fn fitted(profile: BridgeProfile, controller: &Found) -> BridgeProfile {
     let mut profile = profile.with_eui64(controller.node.eui64);
-    profile.speed = profile.speed.min(controller.node.speed);
+    profile.speed = controller.node.speed;
     let limit = profile.max_payload;
     profile.max_payload = controller.host_max_payload().clamp(512, limit);
     profile
