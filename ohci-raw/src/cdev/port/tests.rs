@@ -557,7 +557,7 @@ fn a_descriptor_goes_to_the_controllers_file_and_a_full_rom_is_told_from_other_e
     let unit = DirectoryBuilder::new().immediate(Key::SPECIFIER_ID, 0x00_609e);
     let unit = Descriptor::directory(Key::UNIT_DIRECTORY, &unit).unwrap();
     let handle = bench.port.add_descriptor(&unit).unwrap();
-    assert_eq!(bench.host.state().descriptors, [unit.clone()]);
+    assert_eq!(bench.host.state().descriptors, std::slice::from_ref(&unit));
     assert!(bench.disk.state().descriptors.is_empty());
     bench.port.remove_descriptor(handle).unwrap();
     assert!(bench.host.state().descriptors.is_empty());

@@ -18,11 +18,15 @@ pub(super) struct Disk {
     pub(super) read_only: bool,
 }
 
-/// Opens and locks every image, LUN 0 first.
-pub(super) fn open(
-    args: &ServeArgs,
-    profile: &BridgeProfile,
-) -> Result<(Vec<Disk>, Vec<Box<dyn Medium>>), Failure> {
+/// The images, LUN 0 first: what there is to say of them, and what is on them.
+#[derive(Default)]
+pub(super) struct Opened {
+    pub(super) disks: Vec<Disk>,
+    pub(super) media: Vec<Box<dyn Medium>>,
+}
+
+/// Opens and locks every image.
+pub(super) fn open(args: &ServeArgs, profile: &BridgeProfile) -> Result<Opened, Failure> {
     let images = &args.images;
     if images.len() > MAX_UNITS {
         let message = format!("{} images: a target has at most {MAX_UNITS}", images.len());
@@ -33,8 +37,7 @@ pub(super) fn open(
         return Err(Failure::new(Exit::Usage, message)
             .advise("one logical unit serves any number of hosts"));
     }
-    let mut disks = Vec::new();
-    let mut media: Vec<Box<dyn Medium>> = Vec::new();
+    let mut opened = Opened::default();
     for path in images {
         let image = if args.read_only {
             Image::open_read_only(path, args.sector)
@@ -43,15 +46,15 @@ pub(super) fn open(
         };
         let image = image.map_err(|error| failure::of_image(&error))?;
         check_blocks(profile, image.blocks()).map_err(|error| failure::of_size(&error, path))?;
-        disks.push(Disk {
+        opened.disks.push(Disk {
             image: path.clone(),
             blocks: image.blocks(),
             block_length: image.block_length(),
             read_only: image.read_only(),
         });
-        media.push(Box::new(image));
+        opened.media.push(Box::new(image));
     }
-    Ok((disks, media))
+    Ok(opened)
 }
 
 fn twice(images: &[PathBuf]) -> Option<&Path> {

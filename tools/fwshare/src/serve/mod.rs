@@ -22,6 +22,7 @@ use std::time::Duration;
 use ohci_raw::port::Waker;
 use sbp2::target::{Bridge, BridgeProfile};
 
+use self::media::Opened;
 use self::shown::{Printer, Serving};
 use self::target::Target;
 use crate::bus::{self, BusSpec, Taping};
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &ServeArgs, chatty: bool, taping: &Taping) -> Result<(),
     if let Some(logins) = args.logins {
         profile.max_logins = logins;
     }
-    let (disks, media) = media::open(args, &profile)?;
+    let Opened { disks, media } = media::open(args, &profile)?;
 
     let mut buses = bus::open(&args.bus, taping)?;
     let found = device::survey(&mut buses)?;
