@@ -224,7 +224,9 @@ mod tests {
         let mut outbox = outbox();
         let mut now = Instant::ZERO;
         outbox.send("me", ROUTE, Address::new(0), Operation::ReadQuadlet);
+        let mut attempts = 0;
         let whose = loop {
+            attempts += 1;
             let token = sent(&mut outbox).unwrap().token;
             let whose = outbox.take(token, RCode::GENERATION, now);
             match outbox.poll_timeout() {
@@ -234,7 +236,7 @@ mod tests {
             assert_eq!(whose, None);
             outbox.resend(now);
         };
-        assert_eq!(whose, Some("me"));
+        assert_eq!((whose, attempts), (Some("me"), ATTEMPTS));
     }
 
     #[test]
