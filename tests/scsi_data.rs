@@ -84,6 +84,7 @@ fn disk(device_type: DeviceType, read_only: bool) -> DeviceServer {
         fua: true,
         write_cache: true,
         long_commands: true,
+        lun: 0,
         luns: vec![0],
     };
     DeviceServer::new(identity, Box::new(medium))

@@ -12,6 +12,7 @@ use crate::bus::{
     Action, AddressRange, Eui64, Event, Generation, Instant, Machine, NodeId, RequestHandle,
     Response, Speed, Transaction,
 };
+use crate::config_rom::Descriptor;
 
 /// Why a bus could not do what was asked.
 ///
@@ -43,6 +44,25 @@ pub enum PortError {
     NoSpace {
         /// How many bytes were asked for.
         length: u64,
+    },
+    /// What was to be served is served by somebody else.
+    #[error(
+        "no free range of {length} bytes from {} on in the host's address space: another program or driver serves them",
+        region.start()
+    )]
+    Taken {
+        /// Where the range was to be.
+        region: AddressRange,
+        /// How many bytes were asked for.
+        length: u64,
+    },
+    /// The host's configuration ROM has no room for what was to be added.
+    #[error(
+        "the host's configuration ROM has no room for {quadlets} quadlets more: it has 256 for all programs and drivers"
+    )]
+    RomFull {
+        /// How many quadlets were to be added, the entries that lead to them included.
+        quadlets: usize,
     },
     /// An address range of this shape cannot be had.
     #[error(
@@ -87,6 +107,10 @@ pub enum ResetKind {
     /// The arbitrated (short) reset of IEEE 1394a, which disturbs less.
     Short,
 }
+
+/// Names a [`Descriptor`] that was added. Chosen by the port.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DescriptorHandle(pub u32);
 
 /// A node as the host sees it now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -183,6 +207,30 @@ pub trait Port: Send {
     /// # Errors
     /// [`PortError::NoSpace`], [`PortError::BadLength`], [`PortError::Os`].
     fn allocate(&mut self, length: u64) -> Result<AddressRange, PortError>;
+
+    /// Claims `length` bytes of the host's address space inside `region`, from its start if
+    /// possible. Unlike [`Self::allocate`] for what has to be where others look for it: registers
+    /// to which a configuration ROM leads.
+    ///
+    /// # Errors
+    /// [`PortError::Taken`], [`PortError::BadLength`], [`PortError::Os`].
+    fn allocate_in(&mut self, region: AddressRange, length: u64)
+    -> Result<AddressRange, PortError>;
+
+    /// Adds to the host's configuration ROM, until the port is dropped. A bus reset follows by
+    /// which the other nodes learn of it, on Linux up to two seconds later.
+    ///
+    /// Linux adds it to the ROMs of all of the host's controllers.
+    ///
+    /// # Errors
+    /// [`PortError::RomFull`], [`PortError::Os`].
+    fn add_descriptor(&mut self, descriptor: &Descriptor) -> Result<DescriptorHandle, PortError>;
+
+    /// Takes a descriptor away again. A bus reset follows as before.
+    ///
+    /// # Errors
+    /// [`PortError::Os`].
+    fn remove_descriptor(&mut self, handle: DescriptorHandle) -> Result<(), PortError>;
 
     /// Claims a logical unit of a node among the processes of this host, until the port is
     /// dropped. To the target all of them are one initiator, so only one can be logged in.

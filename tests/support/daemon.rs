@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,7 @@ fn built(package: &str) -> PathBuf {
 pub struct Daemon {
     child: Child,
     shown: Value,
+    lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
 }
 
@@ -95,21 +97,35 @@ impl Daemon {
             let _ = pipe.read_to_string(&mut said);
             said
         });
-        let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("a line of JSON");
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            // Most tests look at the first one only.
+            lines.for_each(|line| drop(tell.send(line)));
+        });
         let mut daemon = Self {
             child,
             shown: Value::Null,
+            lines,
             stderr: Some(stderr),
         };
+        let line = daemon.lines.recv().unwrap_or_default();
         match serde_json::from_str(&line) {
             Ok(shown) => daemon.shown = shown,
             Err(error) => panic!("{error} in {line:?}: {:?}", daemon.wait()),
         }
         daemon
+    }
+
+    /// The next line of JSON that it prints.
+    ///
+    /// # Panics
+    ///
+    /// If none comes.
+    pub fn next(&self) -> Value {
+        let line = self.lines.recv_timeout(TIME_LIMIT).expect("a line of JSON");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
     }
 
     /// What it printed.

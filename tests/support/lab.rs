@@ -1,12 +1,14 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::daemon::{Daemon, Ended, fwlab};
+use crate::daemon::{Daemon, Ended, fwlab, fwshare};
 use crate::judge::needs_fuse;
-use crate::run::{Said, run};
+use crate::run::{Said, TIME_LIMIT, run};
 
 /// A `fwlab bus`: hosts and bridges as files, and a folder for what a test needs beside them.
 /// Gone when dropped.
@@ -81,6 +83,56 @@ impl Lab {
             &run,
         ];
         arguments.map(str::to_owned).to_vec()
+    }
+
+    /// Makes a host a disk with these images, and waits until the others can have seen it.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    #[must_use]
+    pub fn serve(&self, host: usize, images: &[&Path], arguments: &[&str]) -> Daemon {
+        Daemon::start(self.server(host, images).arg("--json").args(arguments))
+    }
+
+    /// `fwshare serve` with these images, to be run.
+    #[must_use]
+    pub fn server(&self, host: usize, images: &[&Path]) -> Command {
+        let mut command = fwshare();
+        command.arg("serve").arg("--bus").arg(self.host(host));
+        for image in images {
+            command.arg("--image").arg(image);
+        }
+        command
+    }
+
+    /// Waits until a host's nodes have, or have no longer, as many logical units as said.
+    ///
+    /// # Panics
+    ///
+    /// If that does not come about.
+    pub fn wait_for_units(&self, host: usize, units: usize) {
+        let start = Instant::now();
+        loop {
+            let bus = self.host(host);
+            let said = run(
+                fwshare()
+                    .args(["scan", "--no-query", "--json", "--bus"])
+                    .arg(bus),
+                &[],
+            );
+            let shown: Value = serde_json::from_str(&said.stdout)
+                .unwrap_or_else(|error| panic!("{error}: {said}"));
+            let nodes = shown["nodes"].as_array().into_iter().flatten();
+            let found: usize = nodes
+                .filter_map(|node| Some(node["logical_units"].as_array()?.len()))
+                .sum();
+            if found == units {
+                return;
+            }
+            assert!(start.elapsed() < TIME_LIMIT, "{units} units: {said}");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Where the hosts' running logins can be reached.

@@ -395,9 +395,9 @@ pub mod number {
         SEND_RESPONSE = request_code_write(0x04, SendResponse) => 0x4018_2304;
         /// [`super::initiate_bus_reset`].
         INITIATE_BUS_RESET = request_code_write(0x05, InitiateBusReset) => 0x4004_2305;
-        /// Adds to the local nodes' configuration ROMs.
+        /// [`super::add_descriptor`].
         ADD_DESCRIPTOR = request_code_readwrite(0x06, AddDescriptor) => 0xc018_2306;
-        /// Takes away what was added.
+        /// [`super::remove_descriptor`].
         REMOVE_DESCRIPTOR = request_code_write(0x07, Deallocate) => 0x4004_2307;
         /// [`super::get_speed`].
         GET_SPEED = request_code_none(0x11) => 0x0000_2311;
@@ -410,7 +410,9 @@ pub mod number {
 
 mod raw {
     use super::number::TYPE;
-    use super::{Allocate, Deallocate, GetInfo, InitiateBusReset, SendRequest, SendResponse};
+    use super::{
+        AddDescriptor, Allocate, Deallocate, GetInfo, InitiateBusReset, SendRequest, SendResponse,
+    };
 
     nix::ioctl_readwrite!(get_info, TYPE, 0x00, GetInfo);
     nix::ioctl_write_ptr!(send_request, TYPE, 0x01, SendRequest);
@@ -418,6 +420,8 @@ mod raw {
     nix::ioctl_write_ptr!(deallocate, TYPE, 0x03, Deallocate);
     nix::ioctl_write_ptr!(send_response, TYPE, 0x04, SendResponse);
     nix::ioctl_write_ptr!(initiate_bus_reset, TYPE, 0x05, InitiateBusReset);
+    nix::ioctl_readwrite!(add_descriptor, TYPE, 0x06, AddDescriptor);
+    nix::ioctl_write_ptr!(remove_descriptor, TYPE, 0x07, Deallocate);
     nix::ioctl_none!(get_speed, TYPE, 0x11);
 }
 
@@ -520,6 +524,46 @@ pub fn initiate_bus_reset(fd: BorrowedFd<'_>, reset_type: u32) -> io::Result<()>
     let reset = InitiateBusReset { reset_type };
     // SAFETY: the number carries the size of `reset`, which outlives the call.
     unsafe { raw::initiate_bus_reset(fd.as_raw_fd(), &raw const reset) }?;
+    Ok(())
+}
+
+/// ADD_DESCRIPTOR: adds to the configuration ROMs of all local nodes; a bus reset follows. In the
+/// ROM's root directory `immediate` comes first unless it is 0, then `key`, which leads to
+/// `blocks`. These are whole blocks in host byte order, each with its length in the upper half of
+/// its header and zeros in the lower, into which the kernel ORs the CRC. Gives the handle by which
+/// to take it away again.
+///
+/// # Errors
+/// `EBUSY`: the ROM has no room. `EINVAL`: no chain of whole blocks, or more than 256 quadlets.
+/// `ENOSYS`: not a local node's file. `ENODEV`: the node is gone.
+pub fn add_descriptor(
+    fd: BorrowedFd<'_>,
+    immediate: u32,
+    key: u32,
+    blocks: &[u32],
+) -> io::Result<u32> {
+    let mut descriptor = AddDescriptor {
+        immediate,
+        key,
+        data: blocks.as_ptr() as u64,
+        length: u32::try_from(blocks.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        handle: 0,
+    };
+    // SAFETY: the number carries the size of `descriptor`, which outlives the call and of which
+    // any bytes are a valid value. `data` points to `length` quadlets that outlive the call; the
+    // kernel only reads them.
+    unsafe { raw::add_descriptor(fd.as_raw_fd(), &raw mut descriptor) }?;
+    Ok(descriptor.handle)
+}
+
+/// REMOVE_DESCRIPTOR; a bus reset follows.
+///
+/// # Errors
+/// `EINVAL`: no such handle. `ENODEV`: the node is gone.
+pub fn remove_descriptor(fd: BorrowedFd<'_>, handle: u32) -> io::Result<()> {
+    let descriptor = Deallocate { handle };
+    // SAFETY: the number carries the size of `descriptor`, which outlives the call.
+    unsafe { raw::remove_descriptor(fd.as_raw_fd(), &raw const descriptor) }?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use super::abi::{self, reset_type, tcode};
 use super::error::DeviceError;
 use super::event::{self, BusState, CdevEvent};
 use crate::bus::{Address, AddressRange, Eui64, Generation, LockKind, Operation, RCode, Speed};
+use crate::config_rom::Descriptor;
 use crate::port::ResetKind;
 
 /// What GET_INFO tells of a node.
@@ -102,6 +103,12 @@ pub trait NodeFile: AsFd + Send {
 
     /// DEALLOCATE.
     fn deallocate(&self, handle: u32) -> Result<(), DeviceError>;
+
+    /// ADD_DESCRIPTOR, on a local node. Gives the handle.
+    fn add_descriptor(&self, descriptor: &Descriptor) -> Result<u32, DeviceError>;
+
+    /// REMOVE_DESCRIPTOR.
+    fn remove_descriptor(&self, handle: u32) -> Result<(), DeviceError>;
 
     /// INITIATE_BUS_RESET.
     fn reset(&self, kind: ResetKind) -> Result<(), DeviceError>;
@@ -293,6 +300,16 @@ impl NodeFile for Device {
 
     fn deallocate(&self, handle: u32) -> Result<(), DeviceError> {
         abi::deallocate(self.as_fd(), handle).map_err(self.os("DEALLOCATE"))
+    }
+
+    fn add_descriptor(&self, descriptor: &Descriptor) -> Result<u32, DeviceError> {
+        let key = u32::from(descriptor.key().0) << 24;
+        abi::add_descriptor(self.as_fd(), 0, key, descriptor.blocks())
+            .map_err(self.os("ADD_DESCRIPTOR"))
+    }
+
+    fn remove_descriptor(&self, handle: u32) -> Result<(), DeviceError> {
+        abi::remove_descriptor(self.as_fd(), handle).map_err(self.os("REMOVE_DESCRIPTOR"))
     }
 
     fn reset(&self, kind: ResetKind) -> Result<(), DeviceError> {

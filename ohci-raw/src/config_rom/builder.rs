@@ -106,6 +106,53 @@ impl DirectoryBuilder {
     }
 }
 
+impl DirectoryBuilder {
+    /// Appends this directory, those below it, and then the leaves. Gives where their headers
+    /// are, which have their lengths and no CRC yet.
+    pub(super) fn place(&self, rom: &mut Vec<u32>) -> Result<Vec<usize>, BuildError> {
+        // Blocks still to be placed, each with the entry that is to lead to it.
+        let mut directories = VecDeque::from([(None, self)]);
+        let mut leaves = Vec::new();
+        let mut headers = Vec::new();
+        while let Some((from, directory)) = directories.pop_front() {
+            open_block(rom, &mut headers, from);
+            for (key, wanted, value) in &directory.entries {
+                let at = Some(rom.len());
+                let mut number = 0;
+                match value {
+                    Value::Number(value) => number = *value,
+                    Value::Leaf(contents) => leaves.push((at, contents.clone())),
+                    Value::Text(text) => leaves.push((at, encode(text)?)),
+                    Value::Directory(directory) => directories.push_back((at, directory)),
+                }
+                rom.push(entry(*key, *wanted, number)?);
+            }
+        }
+        for (from, contents) in leaves {
+            open_block(rom, &mut headers, from);
+            rom.extend(contents);
+        }
+        if rom.len() > WINDOW_QUADLETS {
+            return Err(BuildError::TooLong {
+                quadlets: rom.len(),
+            });
+        }
+        let ends = headers.iter().skip(1).copied().chain([rom.len()]);
+        for (&header, end) in headers.iter().zip(ends) {
+            // At most 256, as just checked.
+            rom[header] = ((end - header - 1) as u32) << 16;
+        }
+        Ok(headers)
+    }
+}
+
+/// Puts the CRC into the header of a block that has its length and its contents.
+pub(super) fn seal(rom: &mut [u32], header: usize) {
+    let length = (rom[header] >> 16) as usize;
+    let crc = crc16(&rom[header + 1..=header + length]);
+    rom[header] = (length as u32) << 16 | u32::from(crc);
+}
+
 /// What the CRC in the ROM's first quadlet covers. Both are in use.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum HeaderCrcCovers {
@@ -180,40 +227,9 @@ impl Builder {
             self.guid.hi(),
             self.guid.lo(),
         ];
-        // Blocks still to be placed, each with the entry that is to lead to it.
-        let mut directories = VecDeque::from([(None, &self.root)]);
-        let mut leaves = Vec::new();
-        let mut headers = Vec::new();
-        while let Some((from, directory)) = directories.pop_front() {
-            open_block(&mut rom, &mut headers, from);
-            for (key, wanted, value) in &directory.entries {
-                let at = Some(rom.len());
-                let mut number = 0;
-                match value {
-                    Value::Number(value) => number = *value,
-                    Value::Leaf(contents) => leaves.push((at, contents.clone())),
-                    Value::Text(text) => leaves.push((at, encode(text)?)),
-                    Value::Directory(directory) => directories.push_back((at, directory)),
-                }
-                rom.push(entry(*key, *wanted, number)?);
-            }
-        }
-        for (from, contents) in leaves {
-            open_block(&mut rom, &mut headers, from);
-            rom.extend(contents);
-        }
-        if rom.len() > WINDOW_QUADLETS {
-            return Err(BuildError::TooLong {
-                quadlets: rom.len(),
-            });
-        }
-
-        // Only now does every entry have its value.
-        let ends = headers.iter().skip(1).copied().chain([rom.len()]);
-        for (&header, end) in headers.iter().zip(ends) {
-            let contents = &rom[header + 1..end];
-            // At most 256, as just checked.
-            rom[header] = (contents.len() as u32) << 16 | u32::from(crc16(contents));
+        // Only when all are placed does every entry have its value.
+        for header in self.root.place(&mut rom)? {
+            seal(&mut rom, header);
         }
         let covered = match self.header_crc {
             HeaderCrcCovers::BusInfo => 4,

@@ -13,6 +13,14 @@ pub enum KeyType {
     Directory,
 }
 
+impl KeyType {
+    /// Whether the value is the place of a block, counted from the entry.
+    #[must_use]
+    pub const fn is_pointer(self) -> bool {
+        matches!(self, Self::Leaf | Self::Directory)
+    }
+}
+
 /// The first byte of an entry: its type in the upper two bits, the key id in the lower six.
 ///
 /// The meaning of ids from 0x30 on, and of 0x14, depends on the unit that the directory belongs

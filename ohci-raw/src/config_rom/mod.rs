@@ -21,6 +21,7 @@
 //! |---|---|
 //! | understand a ROM | [`ConfigRom::read`], whose input may have holes |
 //! | make one | [`Builder`] |
+//! | add to a host's own | [`Descriptor`] |
 //! | load one from a file | [`image`] |
 //!
 //! A ROM comes from a stranger, and the firmware that made it was often never tested against a
@@ -35,6 +36,7 @@
 mod builder;
 mod bus_info;
 mod crc;
+mod descriptor;
 mod directory;
 pub mod image;
 mod key;
@@ -47,6 +49,7 @@ mod warning;
 pub use builder::{BuildError, Builder, DirectoryBuilder, HeaderCrcCovers};
 pub use bus_info::BusOptions;
 pub use crc::{Crc, crc16};
+pub use descriptor::Descriptor;
 pub use directory::{Directory, DirectoryId, Entry, Leaf, Target};
 pub use key::{Key, KeyType};
 pub use offset::Offset;

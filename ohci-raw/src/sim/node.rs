@@ -166,9 +166,8 @@ impl Node {
         Ok(data)
     }
 
-    /// The first gap of `length` bytes where writes are posted.
-    pub(super) fn free_range(&self, length: u64) -> Option<AddressRange> {
-        let region = csr::POSTED_WRITES;
+    /// The first gap of `length` bytes in `region`.
+    pub(super) fn free_range(&self, region: AddressRange, length: u64) -> Option<AddressRange> {
         let mut start = region.start().get();
         for range in self.claims.values() {
             if range.end() <= start {

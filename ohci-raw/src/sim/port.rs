@@ -1,5 +1,6 @@
 //! The virtual bus in real time, shared by threads.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use std::io;
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use super::{AllocateError, Bus, NodeConfig, NodeIndex, RespondError, Timing};
 use crate::bus::{AddressRange, Event, Instant, Machine, RequestHandle, Response, Transaction};
-use crate::port::{Node, Port, PortError, ResetKind, Waker};
+use crate::config_rom::{BuildError, Descriptor};
+use crate::port::{DescriptorHandle, Node, Port, PortError, ResetKind, Waker};
 
 /// A [`Bus`] in real time, for hosts that run in threads of their own. Cheap to clone.
 ///
@@ -128,6 +130,9 @@ impl SharedBus {
             bus: self.clone(),
             node,
             bell: Arc::default(),
+            plain_rom: self.with(|bus, _| bus.config(node).rom.clone()),
+            descriptors: BTreeMap::new(),
+            last_descriptor: 0,
         }
     }
 
@@ -158,6 +163,10 @@ pub struct SimPort {
     bus: SharedBus,
     node: NodeIndex,
     bell: Arc<Bell>,
+    /// The host's ROM without descriptors.
+    plain_rom: Vec<u32>,
+    descriptors: BTreeMap<u32, Descriptor>,
+    last_descriptor: u32,
 }
 
 impl SimPort {
@@ -179,6 +188,20 @@ impl SimPort {
             device: self.name(),
             source: io::Error::new(kind, why.to_string()),
         }
+    }
+
+    /// Shows a ROM with these descriptors to the bus.
+    fn show(&mut self, descriptors: BTreeMap<u32, Descriptor>) -> Result<(), BuildError> {
+        let mut rom = self.plain_rom.clone();
+        for descriptor in descriptors.values() {
+            rom = descriptor.added_to(&rom)?;
+        }
+        self.descriptors = descriptors;
+        self.bus.with(|bus, now| {
+            bus.set_rom(self.node, rom);
+            bus.reset_from(self.node, now);
+        });
+        Ok(())
     }
 
     fn name(&self) -> String {
@@ -225,6 +248,48 @@ impl Port for SimPort {
                     self.refused("allocate", io::ErrorKind::InvalidInput, &error)
                 }
             })
+    }
+
+    fn allocate_in(
+        &mut self,
+        region: AddressRange,
+        length: u64,
+    ) -> Result<AddressRange, PortError> {
+        self.bus
+            .with(|bus, _| bus.allocate_in(self.node, region, length))
+            .map_err(|error| match error {
+                AllocateError::BadLength(length) => PortError::BadLength { length },
+                AllocateError::NoSpace(length) => PortError::Taken { region, length },
+                AllocateError::NotAllocated(_) | AllocateError::Overlap(_) => {
+                    self.refused("allocate", io::ErrorKind::InvalidInput, &error)
+                }
+            })
+    }
+
+    /// The bus is reset at once.
+    fn add_descriptor(&mut self, descriptor: &Descriptor) -> Result<DescriptorHandle, PortError> {
+        let handle = self.last_descriptor + 1;
+        let mut descriptors = self.descriptors.clone();
+        descriptors.insert(handle, descriptor.clone());
+        let full = |_| PortError::RomFull {
+            quadlets: descriptor.quadlets(),
+        };
+        self.show(descriptors).map_err(full)?;
+        self.last_descriptor = handle;
+        Ok(DescriptorHandle(handle))
+    }
+
+    fn remove_descriptor(&mut self, handle: DescriptorHandle) -> Result<(), PortError> {
+        let mut descriptors = self.descriptors.clone();
+        let removed = descriptors.remove(&handle.0);
+        let what = "remove a descriptor that was not added";
+        let refused = |why: &dyn ToString| self.refused(what, io::ErrorKind::InvalidInput, why);
+        removed.ok_or_else(|| refused(&"no such handle"))?;
+        self.show(descriptors).map_err(|error| PortError::Os {
+            what: "remove a descriptor",
+            device: self.name(),
+            source: io::Error::other(error),
+        })
     }
 
     fn deallocate(&mut self, range: AddressRange) -> Result<(), PortError> {

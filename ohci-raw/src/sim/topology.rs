@@ -160,12 +160,25 @@ impl Bus {
         host: NodeIndex,
         length: u64,
     ) -> Result<AddressRange, AllocateError> {
+        self.allocate_in(host, csr::POSTED_WRITES, length)
+    }
+
+    /// Claims `length` bytes of a host's address space, the first free ones in `region`.
+    ///
+    /// # Errors
+    /// [`AllocateError::BadLength`], [`AllocateError::NoSpace`].
+    pub fn allocate_in(
+        &mut self,
+        host: NodeIndex,
+        region: AddressRange,
+        length: u64,
+    ) -> Result<AddressRange, AllocateError> {
         if length == 0 || !length.is_multiple_of(4) || length >= 1 << 32 {
             return Err(AllocateError::BadLength(length));
         }
         let node = &mut self.nodes[host.0];
         let range = node
-            .free_range(length)
+            .free_range(region, length)
             .ok_or(AllocateError::NoSpace(length))?;
         node.claims.insert(range.start().get(), range);
         Ok(range)

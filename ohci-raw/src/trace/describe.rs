@@ -10,7 +10,8 @@ use crate::bus::{
     Address, AddressRange, BusReset, Eui64, Event, Generation, IncomingRequest, LockKind, NodeId,
     Operation, Peer, RCode, RequestHandle, Response, Speed, Token, Transaction,
 };
-use crate::port::{Node, ResetKind};
+use crate::config_rom::Descriptor;
+use crate::port::{DescriptorHandle, Node, ResetKind};
 
 /// The address ranges that a port has given, by the names that a recording has for them.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,7 @@ impl Symbols {
                 length,
                 start,
                 symbol,
+                ..
             } => {
                 if let Some(start) = self.resolve(start)
                     && let Ok(range) = AddressRange::new(start, *length)
@@ -92,11 +94,12 @@ impl Names {
         }
     }
 
-    pub(super) fn allocated(&mut self, range: AddressRange) -> What {
+    pub(super) fn allocated(&mut self, range: AddressRange, within: Option<AddressRange>) -> What {
         let what = What::Allocate {
             length: range.length(),
             start: range.start().to_string(),
             symbol: self.symbol(),
+            within: within.map(ends),
         };
         self.symbols.observe(&what);
         what
@@ -250,22 +253,37 @@ impl Names {
     }
 }
 
+/// A region by its first address and the one after its last.
+pub(super) fn ends(region: AddressRange) -> [String; 2] {
+    [region.start().to_string(), format!("{:012x}", region.end())]
+}
+
+fn bytes(quadlets: &[u32]) -> Payload {
+    let bytes = quadlets.iter().flat_map(|quadlet| quadlet.to_be_bytes());
+    Payload::of(&bytes.collect::<Vec<u8>>())
+}
+
+pub(super) fn added(handle: DescriptorHandle, descriptor: &Descriptor) -> What {
+    What::AddDescriptor {
+        handle: handle.0,
+        key: descriptor.key().0,
+        blocks: bytes(descriptor.blocks()),
+    }
+}
+
+pub(super) const fn removed(handle: DescriptorHandle) -> What {
+    What::RemoveDescriptor { handle: handle.0 }
+}
+
 pub(super) fn nodes(nodes: &[Node]) -> What {
-    let line = |node: &Node| {
-        let rom: Vec<u8> = node
-            .rom
-            .iter()
-            .flat_map(|quadlet| quadlet.to_be_bytes())
-            .collect();
-        NodeLine {
-            name: node.name.clone(),
-            id: node.id.to_string(),
-            generation: node.generation.0,
-            guid: node.eui64.to_string(),
-            speed: node.speed.to_string(),
-            local: node.is_local,
-            rom: Payload::of(&rom),
-        }
+    let line = |node: &Node| NodeLine {
+        name: node.name.clone(),
+        id: node.id.to_string(),
+        generation: node.generation.0,
+        guid: node.eui64.to_string(),
+        speed: node.speed.to_string(),
+        local: node.is_local,
+        rom: bytes(&node.rom),
     };
     What::Nodes(nodes.iter().map(line).collect())
 }

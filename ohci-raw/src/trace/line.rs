@@ -70,11 +70,28 @@ pub enum What {
         start: String,
         /// What it is called from here on.
         symbol: String,
+        /// Where it had to be: the first address, and the one after the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<[String; 2]>,
     },
     /// A range was given back.
     Deallocate {
         /// The first address.
         addr: String,
+    },
+    /// Something was added to the host's configuration ROM.
+    AddDescriptor {
+        /// By which it is taken away again.
+        handle: u32,
+        /// The entry's key.
+        key: u8,
+        /// What it leads to.
+        blocks: Payload,
+    },
+    /// It was taken away again.
+    RemoveDescriptor {
+        /// The handle.
+        handle: u32,
     },
     /// A request was sent.
     Send {
@@ -176,6 +193,7 @@ impl What {
             self,
             Self::Claim { .. }
                 | Self::Deallocate { .. }
+                | Self::RemoveDescriptor { .. }
                 | Self::Send { .. }
                 | Self::Respond { .. }
                 | Self::ResetBus { .. }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use super::describe::{self, Names};
 use super::line::{FailureKind, Header, Line, What};
 use crate::bus::{AddressRange, Eui64, Event, Instant, RequestHandle, Response, Transaction};
-use crate::port::{Node, Port, PortCounters, PortError, ResetKind, Waker};
+use crate::config_rom::Descriptor;
+use crate::port::{DescriptorHandle, Node, Port, PortCounters, PortError, ResetKind, Waker};
 
 /// The file that is written to.
 #[derive(Clone, Debug)]
@@ -132,9 +133,36 @@ impl Port for Recorder {
     fn allocate(&mut self, length: u64) -> Result<AddressRange, PortError> {
         let result = self.inner.allocate(length);
         if let Ok(range) = &result {
-            let what = self.names.allocated(*range);
+            let what = self.names.allocated(*range, None);
             self.write(what);
         }
+        self.failed(result)
+    }
+
+    fn allocate_in(
+        &mut self,
+        region: AddressRange,
+        length: u64,
+    ) -> Result<AddressRange, PortError> {
+        let result = self.inner.allocate_in(region, length);
+        if let Ok(range) = &result {
+            let what = self.names.allocated(*range, Some(region));
+            self.write(what);
+        }
+        self.failed(result)
+    }
+
+    fn add_descriptor(&mut self, descriptor: &Descriptor) -> Result<DescriptorHandle, PortError> {
+        let result = self.inner.add_descriptor(descriptor);
+        if let Ok(handle) = &result {
+            self.write(describe::added(*handle, descriptor));
+        }
+        self.failed(result)
+    }
+
+    fn remove_descriptor(&mut self, handle: DescriptorHandle) -> Result<(), PortError> {
+        self.write(describe::removed(handle));
+        let result = self.inner.remove_descriptor(handle);
         self.failed(result)
     }
 

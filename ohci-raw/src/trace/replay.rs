@@ -15,7 +15,8 @@ use super::reader::Recording;
 use crate::bus::{
     AddressRange, Eui64, Event, Generation, Instant, NodeId, RequestHandle, Response, Transaction,
 };
-use crate::port::{Node, Port, PortError, ResetKind, Waker};
+use crate::config_rom::Descriptor;
+use crate::port::{DescriptorHandle, Node, Port, PortError, ResetKind, Waker};
 
 /// How closely a program must do what the recording has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -262,6 +263,26 @@ impl Replay {
     fn deed(&mut self, deed: &What) -> Result<(), PortError> {
         self.verdict.lock().deed(deed).map(|_| ())
     }
+
+    fn allocated(
+        &mut self,
+        wanted: u64,
+        region: Option<[String; 2]>,
+    ) -> Result<AddressRange, PortError> {
+        let mut state = self.verdict.lock();
+        state.failure()?;
+        let same = |what: &&What| match what {
+            What::Allocate { length, within, .. } => *length == wanted && *within == region,
+            _ => false,
+        };
+        let line = state.peek().filter(same);
+        let Some(range) = line.and_then(|line| self.names.read_range(line)) else {
+            return Err(state.deviate(&format!("an allocation of {wanted} bytes")));
+        };
+        let at = state.next;
+        state.take(at);
+        Ok(range)
+    }
 }
 
 impl Port for Replay {
@@ -299,17 +320,35 @@ impl Port for Replay {
     }
 
     fn allocate(&mut self, length: u64) -> Result<AddressRange, PortError> {
+        self.allocated(length, None)
+    }
+
+    fn allocate_in(
+        &mut self,
+        region: AddressRange,
+        length: u64,
+    ) -> Result<AddressRange, PortError> {
+        self.allocated(length, Some(describe::ends(region)))
+    }
+
+    fn add_descriptor(&mut self, descriptor: &Descriptor) -> Result<DescriptorHandle, PortError> {
         let mut state = self.verdict.lock();
         state.failure()?;
-        let same =
-            |what: &&What| matches!(what, What::Allocate { length: given, .. } if *given == length);
-        let line = state.peek().filter(same);
-        let Some(range) = line.and_then(|line| self.names.read_range(line)) else {
-            return Err(state.deviate(&format!("an allocation of {length} bytes")));
+        let handle = match state.peek() {
+            Some(What::AddDescriptor { handle, .. }) => DescriptorHandle(*handle),
+            _ => DescriptorHandle(0),
         };
+        let added = describe::added(handle, descriptor);
+        if state.peek() != Some(&added) {
+            return Err(state.deviate("a descriptor for the configuration ROM"));
+        }
         let at = state.next;
         state.take(at);
-        Ok(range)
+        Ok(handle)
+    }
+
+    fn remove_descriptor(&mut self, handle: DescriptorHandle) -> Result<(), PortError> {
+        self.deed(&describe::removed(handle))
     }
 
     fn claim(&mut self, node: Eui64, lun: u16) -> Result<(), PortError> {

@@ -8,7 +8,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::*;
-use crate::bus::{Address, Eui64, Event, Operation, RCode, Speed, Token, Transaction, csr};
+use crate::bus::{
+    Address, AddressRange, Eui64, Event, Operation, RCode, Speed, Token, Transaction, csr,
+};
+use crate::config_rom::{Builder, BusOptions, Descriptor, DirectoryBuilder, Key};
 use crate::port::{Port, PortError};
 use crate::sim::{NodeConfig, SharedBus, Timing};
 
@@ -265,4 +268,38 @@ fn a_send_that_was_refused_is_refused_again_for_the_same_reason() {
         "{reset:?}"
     );
     assert_eq!(replay.verdict().get(), Ok(4));
+}
+
+/// What a target does before it serves.
+fn target(port: &mut dyn Port, length: u64, unit: u32) -> Result<(), PortError> {
+    let region = AddressRange::new(Address::new(0xffff_f001_0000), 0x40).unwrap();
+    port.allocate_in(region, length)?;
+    let unit = DirectoryBuilder::new().immediate(Key::SPECIFIER_ID, unit);
+    let unit = Descriptor::directory(Key::UNIT_DIRECTORY, &unit).unwrap();
+    let handle = port.add_descriptor(&unit)?;
+    port.remove_descriptor(handle)
+}
+
+#[test]
+fn a_targets_registers_and_its_unit_directory_are_recorded_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.fwt.jsonl");
+    let bus = SharedBus::new(Timing::Immediate);
+    let root = DirectoryBuilder::new().text("Linux Firewire");
+    let mut host = config(1);
+    let rom = Builder::new(BusOptions::default(), Eui64(1), root).build();
+    host.rom = rom.unwrap();
+    let port = Box::new(bus.attach_host(host));
+    let tape = Tape::start(&path, &header()).unwrap();
+    target(&mut Recorder::new(port, tape, 0), 0x40, 0x00_609e).unwrap();
+
+    let recording = Recording::read(&path).unwrap();
+    let mut replay = Replay::new(&recording, 0, Mode::Strict);
+    target(&mut replay, 0x40, 0x00_609e).unwrap();
+    assert_eq!(replay.verdict().get(), Ok(recording.lines.len()));
+    for (length, unit) in [(0x20, 0x00_609e), (0x40, 0x00_a02d)] {
+        let mut replay = Replay::new(&recording, 0, Mode::Strict);
+        let error = target(&mut replay, length, unit).unwrap_err();
+        assert!(matches!(error, PortError::Deviation(_)), "{error}");
+    }
 }

@@ -74,6 +74,16 @@ impl Designator {
         }
     }
 
+    /// The logical unit's EUI-64 with an extension before it that tells it from others with the
+    /// same EUI-64 (SPC-3 7.6.3.5.4).
+    #[must_use]
+    pub fn extended_eui64(extension: u64, id: u64) -> Self {
+        Self {
+            bytes: [extension.to_be_bytes(), id.to_be_bytes()].concat(),
+            ..Self::eui64(id)
+        }
+    }
+
     /// The logical unit's T10 vendor id, and what makes it unique.
     #[must_use]
     pub fn t10_vendor_id(vendor: &[u8; 8], specific: &[u8]) -> Self {

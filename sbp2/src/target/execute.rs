@@ -7,7 +7,7 @@ use super::outbox::Route;
 use super::outcome::Outcome;
 use super::task::{Place, Request, Task, Terms};
 use super::{Bridge, Who};
-use crate::scsi::DeviceServer;
+use crate::scsi::{Completion, DeviceServer};
 use crate::wire::{Sbp2Status, StatusBlock, StatusSource, TransportObject};
 
 /// A logical unit: its device server, and what it is executing. One command at a time.
@@ -31,6 +31,10 @@ impl Unit {
 
     pub(super) const fn device(&self) -> &DeviceServer {
         &self.device
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Completion> {
+        self.device.flush()
     }
 
     /// Logical unit reset. Tasks are the caller's business.
@@ -221,7 +225,7 @@ impl Bridge {
             Ok(orb) => orb,
             Err(rcode) => return Err(Outcome::transport(TransportObject::Orb, *rcode)),
         };
-        let terms = Terms::of(orb, self.profile.speed)?;
+        let terms = Terms::of(orb, self.profile.speed, self.profile.max_payload)?;
         let (Some(unit), Some(login)) = (self.units.get_mut(index), self.logins.get_mut(slot))
         else {
             return Err(Outcome::Refused(Sbp2Status::REQUEST_ABORTED));

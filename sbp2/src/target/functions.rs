@@ -136,6 +136,9 @@ impl Bridge {
             generation,
             status_fifo: orb.status_fifo.address(),
         };
+        if self.closed {
+            return Err(Sbp2Status::RESOURCES_UNAVAILABLE);
+        }
         let room = usize::from(orb.response_length());
         let old = self.logins.admit(&request)?;
         // There is no room for the answer without which the login is of no use.

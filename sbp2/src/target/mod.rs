@@ -78,10 +78,12 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use ohci_raw::bus::{Action, AddressRange, BusReset, Event, Instant, Machine, RCode, Speed, Token};
-use ohci_raw::config_rom::BuildError;
+use ohci_raw::bus::{
+    Action, AddressRange, BusReset, Eui64, Event, Instant, Machine, RCode, Speed, Token,
+};
+use ohci_raw::config_rom::{BuildError, Descriptor, Key};
 
-use crate::scsi::{DeviceServer, Medium};
+use crate::scsi::{Completion, DeviceServer, Identity, Medium};
 pub use counters::Counters;
 use execute::Unit;
 use logins::{Logins, Rules};
@@ -159,6 +161,23 @@ pub struct Bridge {
     logins: Logins,
     units: Vec<Unit>,
     counters: Arc<Counters>,
+    /// No new logins.
+    closed: bool,
+}
+
+/// An initiator that is logged in, as [`Bridge::logins`] tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LoggedIn {
+    /// The login's ID. No two logins of a bridge have the same at the same time.
+    pub login_id: u16,
+    /// To which logical unit.
+    pub lun: u16,
+    /// Who it is.
+    pub initiator: Eui64,
+    /// Whether it shuts others out.
+    pub exclusive: bool,
+    /// False from a bus reset on until it has reconnected.
+    pub connected: bool,
 }
 
 impl Bridge {
@@ -185,11 +204,14 @@ impl Bridge {
         let limit = slots * 4 + units * (profile.data_window + 1) + 8;
         let units = media
             .into_iter()
-            .map(|medium| {
-                let mut identity = profile.identity.clone();
-                identity.eui64 = profile.eui64;
-                identity.luns = luns.clone();
-                Unit::new(DeviceServer::new(identity, medium))
+            .zip(0..)
+            .map(|(medium, lun)| {
+                let identity = Identity {
+                    eui64: profile.eui64,
+                    luns: luns.clone(),
+                    ..profile.identity.clone()
+                };
+                Unit::new(DeviceServer::new(identity.of_lun(lun), medium))
             })
             .collect();
         Ok(Self {
@@ -201,6 +223,7 @@ impl Bridge {
             logins,
             units,
             counters: Arc::new(Counters::new(slots)),
+            closed: false,
             profile,
         })
     }
@@ -221,6 +244,58 @@ impl Bridge {
     #[must_use]
     pub fn claims(&self) -> Vec<AddressRange> {
         self.registers.claims()
+    }
+
+    /// Its agents' registers alone, for a node of which somebody else serves the core registers,
+    /// as Linux does.
+    #[must_use]
+    pub fn agents(&self) -> Option<AddressRange> {
+        self.registers.agents()
+    }
+
+    /// Its unit directory, for a node whose configuration ROM somebody else makes.
+    ///
+    /// # Errors
+    /// [`BuildError`], as for the ROM.
+    pub fn unit_directory(&self) -> Result<Descriptor, BuildError> {
+        // At most MAX_UNITS.
+        let units = self.units.len() as u16;
+        Descriptor::directory(Key::UNIT_DIRECTORY, &self.profile.unit_directory(units))
+    }
+
+    /// Who is logged in and knows it.
+    #[must_use]
+    pub fn logins(&self) -> Vec<LoggedIn> {
+        let generation = self.outbox.generation();
+        let logins = self.logins.iter().filter(|(_, login)| login.confirmed);
+        let told = logins.map(|(_, login)| LoggedIn {
+            login_id: login.id,
+            // At most MAX_UNITS.
+            lun: login.unit as u16,
+            initiator: login.eui64,
+            exclusive: login.exclusive,
+            connected: login.node(generation).is_some(),
+        });
+        told.collect()
+    }
+
+    /// From now on every LOGIN is refused with "resources unavailable". Those who are in stay.
+    pub const fn refuse_logins(&mut self) {
+        self.closed = true;
+    }
+
+    /// Brings all that was written to the media, whatever happens to one of them.
+    ///
+    /// # Errors
+    /// The first logical unit whose medium failed, and how.
+    pub fn flush(&mut self) -> Result<(), (u16, Completion)> {
+        let mut result = Ok(());
+        for (unit, lun) in self.units.iter_mut().zip(0..) {
+            if let Err(error) = unit.flush() {
+                result = result.and(Err((lun, error)));
+            }
+        }
+        result
     }
 
     /// What it has done and does; goes on counting wherever the bridge is.
@@ -307,7 +382,7 @@ fn check(profile: &BridgeProfile) -> Result<(), BridgeError> {
         u64,
         core::ops::RangeInclusive<u64>,
         &'static str,
-    ); 7] = [
+    ); 8] = [
         (
             "max_logins",
             profile.max_logins as u64,
@@ -332,6 +407,12 @@ fn check(profile: &BridgeProfile) -> Result<(), BridgeError> {
             profile.fetch_ahead as u64,
             1..=1024,
             "1 to 1024",
+        ),
+        (
+            "max_payload",
+            profile.max_payload as u64,
+            512..=4096,
+            "512 to 4096",
         ),
         ("data_window", profile.data_window as u64, 1..=32, "1 to 32"),
         (

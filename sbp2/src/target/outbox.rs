@@ -108,19 +108,17 @@ impl<W> Outbox<W> {
 
     /// Takes in a response: whose it is, or `None` where nobody is to hear of it (yet).
     ///
-    /// Nobody hears of [`RCode::GENERATION`]. The bus reset that it announces clears everything;
-    /// whoever acted on it before would only send into the old generation once more.
+    /// After [`RCode::GENERATION`] it is sent again, too. Most often that announces a bus reset,
+    /// which comes before the pause is over and clears everything. Where none comes the node was
+    /// not known, and whoever asked is not kept waiting for ever.
     ///
     /// Only what the initiator certainly has not seen is sent again. A status block that arrived
     /// twice could end a later command whose ORB lies at the same address.
     pub(super) fn take(&mut self, token: Token, rcode: RCode, now: Instant) -> Option<W> {
         let mut pending = self.pending.remove(&token.0)?;
-        if rcode == RCode::GENERATION {
-            return None;
-        }
         let unseen = matches!(
             rcode,
-            RCode::BUSY | RCode::CONFLICT_ERROR | RCode::SEND_ERROR
+            RCode::BUSY | RCode::CONFLICT_ERROR | RCode::SEND_ERROR | RCode::GENERATION
         );
         if unseen && pending.attempts < ATTEMPTS {
             let pause = FIRST_PAUSE * (1 << (pending.attempts - 1));
@@ -218,6 +216,27 @@ mod tests {
             assert_eq!(outbox.take(token, rcode, Instant::ZERO), Some("me"));
             assert_eq!(outbox.take(token, rcode, Instant::ZERO), None);
         }
+    }
+
+    /// A node that is not known, and no bus reset by which it could become known.
+    #[test]
+    fn who_asked_for_what_cannot_be_sent_hears_of_it_in_the_end() {
+        let mut outbox = outbox();
+        let mut now = Instant::ZERO;
+        outbox.send("me", ROUTE, Address::new(0), Operation::ReadQuadlet);
+        let mut attempts = 0;
+        let whose = loop {
+            attempts += 1;
+            let token = sent(&mut outbox).unwrap().token;
+            let whose = outbox.take(token, RCode::GENERATION, now);
+            match outbox.poll_timeout() {
+                Some(due) => now = due,
+                None => break whose,
+            }
+            assert_eq!(whose, None);
+            outbox.resend(now);
+        };
+        assert_eq!((whose, attempts), (Some("me"), ATTEMPTS));
     }
 
     #[test]

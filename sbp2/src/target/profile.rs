@@ -67,6 +67,9 @@ pub struct BridgeProfile {
     pub max_reconnect_hold: u16,
     /// How fast data can be moved, and how fast the node is. The ROM may say less.
     pub speed: Speed,
+    /// The most bytes of data in a packet at any speed, which initiators may ask to be less: 512
+    /// to 4096. What a controller can receive (max_rec) can be less than what its speed allows.
+    pub max_payload: usize,
     /// How many logins a logical unit has room for: 1 to [`BridgeProfile::MAX_LOGINS`].
     pub max_logins: usize,
     /// How many ORBs of a login are fetched ahead of execution, at least 1.
@@ -135,6 +138,7 @@ impl BridgeProfile {
             ordered: ORDERED,
             max_reconnect_hold: 3,
             speed: Speed::S400,
+            max_payload: Speed::S3200.max_payload(),
             max_logins: 4,
             fetch_ahead: 4,
             data_window: 4,
@@ -152,6 +156,7 @@ impl BridgeProfile {
                 fua: false,
                 write_cache: true,
                 long_commands: false,
+                lun: 0,
                 luns: Vec::new(),
             },
         }
@@ -251,12 +256,11 @@ impl BridgeProfile {
         self
     }
 
-    /// The configuration ROM for `units` logical units.
-    pub(super) fn rom(&self, units: u16) -> Result<Vec<u32>, BuildError> {
+    /// The unit directory for `units` logical units.
+    pub(super) fn unit_directory(&self, units: u16) -> DirectoryBuilder {
         const SBP2_SPECIFIER: u32 = 0x00_609e;
         const SBP2_VERSION: u32 = 0x01_0483;
         const SCSI_PRIMARY_COMMANDS: u32 = 0x01_04d8;
-        const NODE_CAPABILITIES: u32 = 0x00_83c0;
 
         let characteristics = u32::from(self.mgt_orb_timeout) << 8 | u32::from(self.orb_size);
         let mut unit = DirectoryBuilder::new()
@@ -274,9 +278,15 @@ impl BridgeProfile {
             let ordered = u32::from(self.ordered) << 22;
             unit = unit.immediate(Key(0x14), ordered | device_type | u32::from(lun));
         }
-        let unit = unit
-            .immediate(Key::MODEL, self.model.0)
-            .text(self.model.1.trim_end());
+        unit.immediate(Key::MODEL, self.model.0)
+            .text(self.model.1.trim_end())
+    }
+
+    /// The configuration ROM for `units` logical units.
+    pub(super) fn rom(&self, units: u16) -> Result<Vec<u32>, BuildError> {
+        const NODE_CAPABILITIES: u32 = 0x00_83c0;
+
+        let unit = self.unit_directory(units);
         let mut root = DirectoryBuilder::new()
             .immediate(Key::NODE_CAPABILITIES, NODE_CAPABILITIES)
             .immediate(Key::VENDOR, self.vendor.0)

@@ -14,7 +14,7 @@ use crate::wire::{AGENT_LENGTH, AgentRegister, Pointer};
 /// management agent first, then a command block agent for each slot.
 #[derive(Debug)]
 pub(super) struct Registers {
-    agents: Address,
+    first: Address,
     slots: usize,
     busy_timeout: [u8; 4],
     split_timeout: [u8; 8],
@@ -42,20 +42,20 @@ impl Registers {
     /// `offset` is in quadlets from the start of register space.
     pub(super) const fn new(offset: u32, slots: usize) -> Self {
         Self {
-            agents: Address::new(csr::REGISTER_SPACE.get() + 4 * offset as u64),
+            first: Address::new(csr::REGISTER_SPACE.get() + 4 * offset as u64),
             slots,
             busy_timeout: [0; 4],
             split_timeout: SPLIT_TIMEOUT_DEFAULT,
         }
     }
 
-    fn agent_window(&self) -> Option<AddressRange> {
-        AddressRange::new(self.agents, (self.slots as u64 + 1) * AGENT_LENGTH).ok()
+    pub(super) fn agents(&self) -> Option<AddressRange> {
+        AddressRange::new(self.first, (self.slots as u64 + 1) * AGENT_LENGTH).ok()
     }
 
     pub(super) fn claims(&self) -> Vec<AddressRange> {
         [
-            self.agent_window(),
+            self.agents(),
             AddressRange::new(csr::RESET_START, 4).ok(),
             AddressRange::new(csr::SPLIT_TIMEOUT, 8).ok(),
             AddressRange::new(csr::BUSY_TIMEOUT, 4).ok(),
@@ -67,7 +67,7 @@ impl Registers {
 
     /// Where the command block agent of a slot is.
     pub(super) fn agent(&self, slot: usize) -> Address {
-        Address::new(self.agents.get() + (slot as u64 + 1) * AGENT_LENGTH)
+        Address::new(self.first.get() + (slot as u64 + 1) * AGENT_LENGTH)
     }
 
     fn find(&self, address: Address, length: u64) -> Option<Register> {
@@ -84,7 +84,7 @@ impl Registers {
                 .is_multiple_of(4)
                 .then_some(Register::SplitTimeout { offset });
         }
-        let offset = self.agent_window()?.offset_of(address, length)?;
+        let offset = self.agents()?.offset_of(address, length)?;
         let index = usize::try_from(offset / AGENT_LENGTH).ok()?;
         let within = offset % AGENT_LENGTH;
         match index.checked_sub(1) {

@@ -74,7 +74,11 @@ pub(super) struct Terms {
 
 impl Terms {
     /// Checks the ORB.
-    pub(super) fn of(orb: &CommandOrb, max_speed: Speed) -> Result<Self, Outcome> {
+    pub(super) fn of(
+        orb: &CommandOrb,
+        max_speed: Speed,
+        max_payload: usize,
+    ) -> Result<Self, Outcome> {
         match orb.request_format() {
             RequestFormat::NORMAL => {}
             RequestFormat::DUMMY => {
@@ -96,7 +100,11 @@ impl Terms {
         }
         Ok(Self {
             route: Route { node, speed },
-            payload: orb.max_payload().bytes().min(speed.max_payload()),
+            payload: orb
+                .max_payload()
+                .bytes()
+                .min(speed.max_payload())
+                .min(max_payload),
             segments: Segments::new(orb, page_table).map_err(|PastEnd| Outcome::Illegal)?,
             has_data,
         })

@@ -6,9 +6,12 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use fwlab::bridge::SECTORS;
 use fwshare_export::nbd::{Endpoint, ParseEndpointError};
+use sbp2::target::BridgeProfile;
 
 use crate::bus::BusSpec;
 use crate::device::TargetSpec;
@@ -26,6 +29,8 @@ pub(crate) const EXAMPLES: &str = "  See what is on the bus:
   Two hosts share one emulated disk, each with a socket of its own:
       fwshare login --shared --bus emulated:hosts=2 \\
           --export nbd:unix:/tmp/host1.sock --export nbd:unix:/tmp/host2.sock
+  Make this host a disk for the others on the bus:
+      fwshare serve --image disk.img
 ";
 
 fn after_help() -> String {
@@ -94,6 +99,7 @@ pub(crate) struct Verbosity {
 pub(crate) enum Verb {
     Scan(ScanArgs),
     Login(LoginArgs),
+    Serve(ServeArgs),
     Logins(LoginsArgs),
     Status(StatusArgs),
     Logout(LogoutArgs),
@@ -204,6 +210,55 @@ pub(crate) struct LoginArgs {
     #[command(flatten)]
     pub(crate) run_dir: RunDirArgs,
     /// Print one JSON object, on one line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Make this host a FireWire disk
+///
+/// Other hosts on the bus find a disk at this host's own node, as with Apple's target disk mode:
+/// Linux's and other systems' own drivers use it, and `fwshare login`. Its contents are an image,
+/// a file or a block device that nothing else uses meanwhile. Several images are several logical
+/// units, LUN 0 first.
+///
+/// Stays in the foreground, and prints a line when a host logs in, logs out, or does not come back
+/// after a bus reset. SIGINT (Ctrl-C), SIGTERM and SIGHUP end it in good order: nobody is let in
+/// any more, the disk disappears from the bus, and what was written is flushed to the images. The
+/// hosts that were logged in are told with the bus reset that follows; unmount there first. A
+/// second signal ends it at once.
+///
+/// The disk is in the configuration ROMs of all of this host's controllers, because Linux knows
+/// no other way, but it is served on one of them only. One process can do so at a time, and not
+/// beside the kernel's own target (sbp_target).
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// What is on the disk: a file or a block device; may be repeated
+    #[arg(long = "image", value_name = "FILE", required = true)]
+    pub(crate) images: Vec<std::path::PathBuf>,
+    /// The bridge that the disk seems to be behind
+    ///
+    /// `generic` has the whole command set, many logins and large disks. The others are as in
+    /// old enclosures, for hosts that want nothing else.
+    #[arg(long, value_name = "NAME", default_value = "generic", value_parser = PossibleValuesParser::new(BridgeProfile::NAMES))]
+    pub(crate) profile: String,
+    /// Bytes in a sector: 512, 2048 or 4096
+    #[arg(long, value_name = "BYTES", default_value = "512", value_parser = sector)]
+    pub(crate) sector: u32,
+    /// How many hosts can be logged in to a logical unit, if not as many as the profile says
+    #[arg(long, value_name = "N", value_parser = logins)]
+    pub(crate) logins: Option<usize>,
+    /// Refuse writes; the images are opened for reading only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// The controller of this host: fwN, /dev/fwN or the first digits of its GUID
+    ///
+    /// With only one it may be left out.
+    #[arg(long, value_name = "CONTROLLER")]
+    pub(crate) host: Option<TargetSpec>,
+    /// Where the bus is: a folder of FireWire nodes
+    #[arg(long, value_name = "FOLDER", default_value = "/dev")]
+    pub(crate) bus: BusSpec,
+    /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -426,6 +481,21 @@ impl FromStr for ExportSpec {
     }
 }
 
+/// A size of a logical block that disks have.
+fn sector(text: &str) -> Result<u32, String> {
+    let sector = SECTORS.into_iter().find(|size| size.to_string() == text);
+    sector.ok_or_else(|| "must be 512, 2048 or 4096".to_owned())
+}
+
+/// How many logins a logical unit can have room for.
+fn logins(text: &str) -> Result<usize, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(logins @ 1..=BridgeProfile::MAX_LOGINS) if digits => Ok(logins),
+        _ => Err(format!("must be from 1 to {}", BridgeProfile::MAX_LOGINS)),
+    }
+}
+
 /// A number of seconds up to a day.
 fn seconds(text: &str) -> Result<Duration, String> {
     const DAY: u64 = 86_400;
@@ -481,13 +551,21 @@ mod tests {
             "login --shared --bus emulated:hosts=0",
             "login --shared xyz",
             "logins fw1:x",
+            "serve --image x --sector 513",
+            "serve --image x --logins 0",
+            "serve --image x --logins 43",
+            "serve --image x --logins +1",
+            "serve --image x --host xyz",
         ] {
             assert_eq!(kind(line), ErrorKind::ValueValidation, "{line}");
         }
-        assert_eq!(
-            kind("login --shared --serialize-io=1"),
-            ErrorKind::InvalidValue
-        );
+        for line in [
+            "login --shared --serialize-io=1",
+            "serve --image x --profile oxfw912",
+        ] {
+            assert_eq!(kind(line), ErrorKind::InvalidValue, "{line}");
+        }
+        assert_eq!(kind("serve"), ErrorKind::MissingRequiredArgument);
     }
 
     #[test]

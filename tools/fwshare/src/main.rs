@@ -16,6 +16,7 @@ mod pages;
 mod rom;
 mod rom_verb;
 mod scan;
+mod serve;
 mod session;
 mod signals;
 mod status;
@@ -58,6 +59,7 @@ fn run(cli: &Cli, taping: &Taping) -> (Result<(), Failure>, bool) {
     let (result, json) = match &cli.verb {
         Verb::Scan(args) => (scan::run(args, taping), args.json),
         Verb::Login(args) => (login::run(args, !cli.verbosity.quiet, taping), args.json),
+        Verb::Serve(args) => (serve::run(args, !cli.verbosity.quiet, taping), args.json),
         Verb::Logins(args) => (logins::run(args, taping), args.json),
         Verb::Status(args) => (status::run(args), args.json),
         Verb::Logout(args) => (logout::run(args), args.json),

@@ -19,7 +19,9 @@ pub(crate) fn run(args: &ScanArgs, taping: &Taping) -> Result<(), Failure> {
     for node in &found {
         let mut units = Vec::new();
         for place in node.places() {
-            let logins = (!args.no_query).then(|| {
+            // What this host serves itself cannot be asked from here.
+            let ask = !args.no_query && !node.node.is_local;
+            let logins = ask.then(|| {
                 let bus = &mut buses[node.bus];
                 let company = Company::join(bus.take_others(), &place);
                 let logins = session::query_logins(bus.port(), &place.target());

@@ -19,8 +19,9 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// From now on, signals do not end the process by themselves.
-    pub(crate) fn on_signals() -> Result<Self, Failure> {
+    /// From now on, signals do not end the process by themselves. `left_undone` is what a second
+    /// one keeps it from.
+    pub(crate) fn on_signals(left_undone: &'static str) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
             Failure::new(Exit::Error, format!("cannot wait for signals: {error}"))
         };
@@ -39,7 +40,9 @@ impl Stop {
                 // Nobody may be listening any more.
                 let _ = stop.send(());
                 signals.next();
-                output::complain("fwshare: second signal: ended without logging out");
+                output::complain(&format!(
+                    "fwshare: second signal: ended without {left_undone}"
+                ));
                 process::exit(1);
             })
             .map_err(failed)?;

@@ -13,6 +13,7 @@ use crate::cdev::device::{Allocation, NodeFile, NodeInfo, OutgoingRequest};
 use crate::cdev::discovery::FoundNode;
 use crate::cdev::error::DeviceError;
 use crate::cdev::event::{BusState, CdevEvent, EventError};
+use crate::config_rom::Descriptor;
 use crate::port::ResetKind;
 
 pub(super) const CARD: u32 = 1;
@@ -27,6 +28,9 @@ pub(super) struct State {
     /// How many ALLOCATEs find no room.
     pub(super) full: usize,
     pub(super) freed: Vec<u32>,
+    pub(super) descriptors: Vec<Descriptor>,
+    /// ADD_DESCRIPTOR finds no room.
+    pub(super) rom_full: bool,
     pub(super) resets: Vec<ResetKind>,
     events: VecDeque<Result<CdevEvent, EventError>>,
     gone: bool,
@@ -121,6 +125,8 @@ pub(super) fn node(number: u8, id: NodeId) -> (FoundNode<FakeNode>, Remote) {
         regions: Vec::new(),
         full: 0,
         freed: Vec::new(),
+        descriptors: Vec::new(),
+        rom_full: false,
         resets: Vec::new(),
         events: VecDeque::new(),
         gone: false,
@@ -203,6 +209,22 @@ impl NodeFile for FakeNode {
 
     fn deallocate(&self, handle: u32) -> Result<(), DeviceError> {
         self.alive("DEALLOCATE")?.freed.push(handle);
+        Ok(())
+    }
+
+    fn add_descriptor(&self, descriptor: &Descriptor) -> Result<u32, DeviceError> {
+        let mut state = self.alive("ADD_DESCRIPTOR")?;
+        if state.rom_full {
+            return Err(DeviceError::os(&self.path, "ADD_DESCRIPTOR", Errno::EBUSY));
+        }
+        state.descriptors.push(descriptor.clone());
+        Ok(u32::try_from(state.descriptors.len()).unwrap())
+    }
+
+    fn remove_descriptor(&self, handle: u32) -> Result<(), DeviceError> {
+        let mut state = self.alive("REMOVE_DESCRIPTOR")?;
+        let index = usize::try_from(handle).unwrap() - 1;
+        state.descriptors.remove(index);
         Ok(())
     }
 

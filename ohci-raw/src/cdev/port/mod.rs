@@ -36,7 +36,8 @@ use super::discovery::{Card, FoundNode, open_new};
 use super::error::{DeviceError, OpenError};
 use super::event::BUFFER_LENGTH;
 use crate::bus::{AddressRange, Eui64, Event, Instant, RequestHandle, Response, Transaction, csr};
-use crate::port::{Node, Port, PortCounters, PortError, ResetKind, Waker};
+use crate::config_rom::Descriptor;
+use crate::port::{DescriptorHandle, Node, Port, PortCounters, PortError, ResetKind, Waker};
 use inbound::Inbound;
 use nodes::{Key, LOCAL, Nodes};
 use outbound::Outbound;
@@ -216,6 +217,11 @@ impl<F: NodeFile> Port for CdevPort<F> {
         if self.gone {
             return Err(self.gone_error());
         }
+        let is_current = generation == self.nodes.state().generation;
+        if is_current && self.nodes.find(destination, generation).is_none() {
+            // A node can speak to this host before it is time to look for its file.
+            self.look_for_new_nodes();
+        }
         let Some((key, file)) = self.nodes.find(destination, generation) else {
             return Err(nowhere);
         };
@@ -254,22 +260,49 @@ impl<F: NodeFile> Port for CdevPort<F> {
     }
 
     fn allocate(&mut self, length: u64) -> Result<AddressRange, PortError> {
+        for region in [csr::POSTED_WRITES, csr::HIGH_MEMORY] {
+            match self.allocate_in(region, length) {
+                Err(PortError::Taken { .. }) => {}
+                other => return other,
+            }
+        }
+        Err(PortError::NoSpace { length })
+    }
+
+    fn allocate_in(
+        &mut self,
+        region: AddressRange,
+        length: u64,
+    ) -> Result<AddressRange, PortError> {
         let bytes = match u32::try_from(length) {
             Ok(bytes) if bytes > 0 && bytes % 4 == 0 => bytes,
             _ => return Err(PortError::BadLength { length }),
         };
         let closure = self.inbound.next_closure();
-        for region in [csr::POSTED_WRITES, csr::HIGH_MEMORY] {
-            match self.nodes.local().file.allocate(region, bytes, closure) {
-                Ok(allocation) => {
-                    self.inbound.claim(closure, allocation);
-                    return Ok(allocation.range);
-                }
-                Err(error) if error.errno() == Some(Errno::EBUSY) => {}
-                Err(error) => return Err(error.into_port_error()),
+        match self.nodes.local().file.allocate(region, bytes, closure) {
+            Ok(allocation) => {
+                self.inbound.claim(closure, allocation);
+                Ok(allocation.range)
             }
+            Err(error) if error.errno() == Some(Errno::EBUSY) => {
+                Err(PortError::Taken { region, length })
+            }
+            Err(error) => Err(error.into_port_error()),
         }
-        Err(PortError::NoSpace { length })
+    }
+
+    fn add_descriptor(&mut self, descriptor: &Descriptor) -> Result<DescriptorHandle, PortError> {
+        match self.nodes.local().file.add_descriptor(descriptor) {
+            Ok(handle) => Ok(DescriptorHandle(handle)),
+            Err(error) if error.errno() == Some(Errno::EBUSY) => Err(PortError::RomFull {
+                quadlets: descriptor.quadlets(),
+            }),
+            Err(error) => Err(error.into_port_error()),
+        }
+    }
+
+    fn remove_descriptor(&mut self, handle: DescriptorHandle) -> Result<(), PortError> {
+        self.on_local(|file| file.remove_descriptor(handle.0))
     }
 
     fn claim(&mut self, node: Eui64, lun: u16) -> Result<(), PortError> {

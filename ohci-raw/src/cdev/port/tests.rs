@@ -5,6 +5,7 @@ use super::*;
 use crate::bus::{Address, BusReset, Generation, NodeId, Operation, Peer, RCode, Speed, Token};
 use crate::cdev::abi::tcode;
 use crate::cdev::event::{BusState, CdevEvent, Origin, Request};
+use crate::config_rom::{DirectoryBuilder, Key};
 
 const DISK: NodeId = NodeId(0xffc0);
 const OTHER: NodeId = NodeId(0xffc2);
@@ -530,4 +531,54 @@ fn there_is_no_port_without_the_controllers_file() {
         matches!(error, OpenError::NoController { card: CARD, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn a_range_with_a_place_of_its_own_is_had_there_or_not_at_all() {
+    let mut bench = Bench::new();
+    let region = AddressRange::new(Address::new(0xffff_f001_0000), 0x40).unwrap();
+    let range = bench.port.allocate_in(region, 0x40).unwrap();
+    assert_eq!(range, region);
+    assert_eq!(bench.host.state().regions, [region]);
+    bench.host.state().full = 1;
+    let error = bench.port.allocate_in(region, 0x40).unwrap_err();
+    assert!(
+        matches!(error, PortError::Taken { length: 0x40, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("fffff0010000"), "{error}");
+    let error = bench.port.allocate_in(region, 6).unwrap_err();
+    assert!(matches!(error, PortError::BadLength { .. }), "{error}");
+}
+
+#[test]
+fn a_descriptor_goes_to_the_controllers_file_and_a_full_rom_is_told_from_other_errors() {
+    let mut bench = Bench::new();
+    let unit = DirectoryBuilder::new().immediate(Key::SPECIFIER_ID, 0x00_609e);
+    let unit = Descriptor::directory(Key::UNIT_DIRECTORY, &unit).unwrap();
+    let handle = bench.port.add_descriptor(&unit).unwrap();
+    assert_eq!(bench.host.state().descriptors, std::slice::from_ref(&unit));
+    assert!(bench.disk.state().descriptors.is_empty());
+    bench.port.remove_descriptor(handle).unwrap();
+    assert!(bench.host.state().descriptors.is_empty());
+
+    bench.host.state().rom_full = true;
+    let error = bench.port.add_descriptor(&unit).unwrap_err();
+    assert!(
+        matches!(error, PortError::RomFull { quadlets: 3 }),
+        "{error}"
+    );
+    bench.host.vanish();
+    let error = bench.port.add_descriptor(&unit).unwrap_err();
+    assert!(matches!(error, PortError::Gone { .. }), "{error}");
+}
+
+#[test]
+fn a_node_that_is_answered_before_its_file_was_looked_for_is_looked_for() {
+    let mut bench = Bench::new();
+    assert!(bench.send(OTHER, 1, 1).is_err());
+    let (file, other) = node(2, OTHER);
+    bench.new_files.send(file).unwrap();
+    bench.send(OTHER, 1, 2).unwrap();
+    assert_eq!(other.state().sent.len(), 1);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::bus::{RequestHandle, csr};
+use crate::config_rom::{Builder, BusOptions, Descriptor, DirectoryBuilder, Key};
 use crate::port::{Port, PortError, ResetKind};
 use crate::sim::{Fault, Packet, SharedBus, SimPort};
 
@@ -256,4 +257,49 @@ fn virtual_time_jumps_to_what_is_waited_for() {
     let day = Duration::from_secs(86_400);
     assert_eq!(port.next_event(Some(day)).unwrap(), None);
     assert_eq!(port.now(), Instant::ZERO + day);
+}
+
+#[test]
+fn a_descriptor_is_in_the_hosts_rom_until_it_is_removed_and_each_time_the_bus_is_reset() {
+    let root = DirectoryBuilder::new().text("Linux Firewire");
+    let rom = Builder::new(BusOptions::default(), Eui64(1), root);
+    let mut host = config(1, Speed::S400);
+    host.rom = rom.build().unwrap();
+    let plain = host.rom.clone();
+    let bus = SharedBus::new(Timing::Immediate);
+    let mut host = bus.attach_host(host);
+    let mut other = bus.attach_host(config(2, Speed::S400));
+    let seen = |port: &mut SimPort| {
+        let nodes = port.nodes().unwrap();
+        let host = nodes.into_iter().find(|node| node.eui64 == Eui64(1));
+        host.unwrap().rom
+    };
+    let generation = bus.with(|bus, _| bus.generation());
+
+    let unit = DirectoryBuilder::new().immediate(Key::SPECIFIER_ID, 0x00_609e);
+    let unit = Descriptor::directory(Key::UNIT_DIRECTORY, &unit).unwrap();
+    let handle = host.add_descriptor(&unit).unwrap();
+    assert_eq!(seen(&mut other).len(), plain.len() + 3);
+    assert_ne!(bus.with(|bus, _| bus.generation()), generation);
+    host.remove_descriptor(handle).unwrap();
+    assert_eq!(seen(&mut other), plain);
+    assert!(host.remove_descriptor(handle).is_err());
+
+    let large = DirectoryBuilder::new().leaf(Key::EUI64_LEAF, &[0; 250]);
+    let large = Descriptor::directory(Key::UNIT_DIRECTORY, &large).unwrap();
+    let error = host.add_descriptor(&large).unwrap_err();
+    assert!(matches!(error, PortError::RomFull { .. }), "{error}");
+    assert_eq!(seen(&mut other), plain);
+}
+
+#[test]
+fn a_range_with_a_place_of_its_own_is_had_there_or_not_at_all() {
+    let bus = SharedBus::new(Timing::Immediate);
+    let mut host = bus.attach_host(config(1, Speed::S400));
+    let region = AddressRange::new(Address::new(0xffff_f001_0000), 0x40).unwrap();
+    assert_eq!(host.allocate_in(region, 0x40).unwrap(), region);
+    let error = host.allocate_in(region, 0x40).unwrap_err();
+    assert!(matches!(error, PortError::Taken { .. }), "{error}");
+    host.deallocate(region).unwrap();
+    assert_eq!(host.allocate_in(region, 0x20).unwrap().length(), 0x20);
 }

@@ -71,6 +71,7 @@ fn device(device_type: DeviceType, block_length: u32, blocks: u64) -> DeviceServ
         fua: true,
         write_cache: true,
         long_commands: true,
+        lun: 0,
         luns: vec![0],
     };
     DeviceServer::new(identity, Box::new(medium))

@@ -47,8 +47,36 @@ pub struct Identity {
     pub write_cache: bool,
     /// The 16-byte commands are there, without which nothing above LBA 2^32 − 1 is reached.
     pub long_commands: bool,
+    /// Which of the target's logical units it is.
+    pub lun: u16,
     /// All logical units of the target, for REPORT LUNS.
     pub luns: Vec<u16>,
+}
+
+impl Identity {
+    /// The same for another logical unit of the target, with a name and a serial number of its
+    /// own: by these a host knows what is one disk on two paths.
+    #[must_use]
+    pub fn of_lun(mut self, lun: u16) -> Self {
+        const MARK: [u8; 4] = *b"-000";
+        self.lun = lun;
+        if lun == 0 {
+            return self;
+        }
+        let mut serial = *self.serial.as_bytes();
+        let last = serial.iter().rposition(|byte| *byte != b' ');
+        let end = last.map_or(0, |last| last + 1);
+        let mark = end.min(serial.len() - MARK.len());
+        let (mut place, mut rest) = (mark + MARK.len(), lun);
+        serial[mark..place].copy_from_slice(&MARK);
+        while rest > 0 && place > mark + 1 {
+            place -= 1;
+            serial[place] += (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.serial = Text::from_bytes(serial);
+        self
+    }
 }
 
 /// What a transport has to do for a command.
@@ -230,6 +258,7 @@ impl DeviceServer {
 
     fn designators(&self) -> [Designator; 2] {
         let Identity {
+            lun,
             vendor,
             product,
             serial,
@@ -239,7 +268,10 @@ impl DeviceServer {
         let specific = [&product.as_bytes()[..], &serial.as_bytes()[..]].concat();
         [
             Designator::t10_vendor_id(vendor.as_bytes(), &specific),
-            Designator::eui64(eui64.0),
+            match lun {
+                0 => Designator::eui64(eui64.0),
+                lun => Designator::extended_eui64((*lun).into(), eui64.0),
+            },
         ]
     }
 

@@ -21,6 +21,7 @@ fn identity(device_type: DeviceType) -> Identity {
         fua: true,
         write_cache: true,
         long_commands: true,
+        lun: 0,
         luns: [0].into(),
     }
 }

@@ -96,6 +96,19 @@ fn a_packet_is_as_small_as_the_orb_says_and_no_larger_than_the_speed_allows() {
     }
 }
 
+/// A controller may receive less than what its speed allows.
+#[test]
+fn a_packet_is_no_larger_than_the_profile_says() {
+    let mut profile = BridgeProfile::generic();
+    profile.max_payload = 1024;
+    let mut lab = Lab::logged_in_with(1, profile);
+    let read = lab.command(0, &read_10(5, 9), Some((FromTarget, 9 * 512)));
+    assert!(read.is_good());
+    assert_eq!(lab.hosts[0].peek(DATA, 9 * 512), lab.disk.read(5, 9));
+    let largest = packets(&lab).into_iter().map(|(_, length)| length).max();
+    assert_eq!(largest, Some(1024));
+}
+
 #[test]
 fn a_write_reaches_the_medium_before_its_status() {
     let mut lab = Lab::logged_in(1);

@@ -2,6 +2,7 @@
 
 mod data;
 mod fetching;
+mod guest;
 mod hostile;
 mod lab;
 mod login;

@@ -46,7 +46,7 @@ pub enum ImageError {
         path: PathBuf,
     },
     /// Another emulator has locked it.
-    #[error("the image {} is in use by another emulated bus", path.display())]
+    #[error("the image {} is in use: another emulated bridge or fwshare serve has it", path.display())]
     InUse {
         /// The image.
         path: PathBuf,
@@ -85,7 +85,23 @@ impl Image {
     /// # Errors
     /// [`ImageError`]; the file is left as it is.
     pub fn open(path: &Path, block_length: u32) -> Result<Self, ImageError> {
-        let (file, read_only) = open(path)?;
+        Self::of(path, open(path)?, block_length)
+    }
+
+    /// Opens an image as a write-protected disk. Any number of emulators can have it so.
+    ///
+    /// # Errors
+    /// [`ImageError`]; the file is left as it is.
+    pub fn open_read_only(path: &Path, block_length: u32) -> Result<Self, ImageError> {
+        let file = open_as(path, false).map_err(refused(path))?;
+        Self::of(path, (file, true), block_length)
+    }
+
+    fn of(
+        path: &Path,
+        (file, read_only): (File, bool),
+        block_length: u32,
+    ) -> Result<Self, ImageError> {
         let kind = file.metadata().map_err(ImageError::os(path, "look at"))?;
         let kind = kind.file_type();
         let path = path.to_owned();
@@ -146,34 +162,39 @@ impl Image {
     }
 }
 
+fn open_as(path: &Path, write: bool) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(write)
+        // Or a FIFO would keep us waiting before it can be refused.
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)
+}
+
+fn refused(path: &Path) -> impl FnOnce(io::Error) -> ImageError {
+    move |error| match error.kind() {
+        io::ErrorKind::IsADirectory => ImageError::Kind { path: path.into() },
+        _ => ImageError::os(path, "open")(error),
+    }
+}
+
 fn open(path: &Path) -> Result<(File, bool), ImageError> {
-    let open = |write| {
-        OpenOptions::new()
-            .read(true)
-            .write(write)
-            // Or a FIFO would keep us waiting before it can be refused.
-            .custom_flags(OFlag::O_NONBLOCK.bits())
-            .open(path)
-    };
-    let refused = match open(true) {
+    let error = match open_as(path, true) {
         Ok(file) => return Ok((file, false)),
         Err(error) => error,
     };
     let protected = matches!(
-        refused.kind(),
+        error.kind(),
         io::ErrorKind::PermissionDenied
             | io::ErrorKind::ReadOnlyFilesystem
             | io::ErrorKind::ExecutableFileBusy
     );
     if !protected {
-        return Err(match refused.kind() {
-            io::ErrorKind::IsADirectory => ImageError::Kind { path: path.into() },
-            _ => ImageError::os(path, "open")(refused),
-        });
+        return Err(refused(path)(error));
     }
-    let file = open(false).map_err(ImageError::os(path, "open"))?;
+    let file = open_as(path, false).map_err(ImageError::os(path, "open"))?;
     tracing::warn!(
-        image = %path.display(), error = %refused,
+        image = %path.display(), %error,
         "cannot be written to, so the disk is write-protected"
     );
     Ok((file, true))
@@ -262,6 +283,21 @@ mod tests {
         assert!(matches!(second, ImageError::InUse { .. }), "{second}");
         drop(first);
         assert!(Image::open(file.path(), 512).is_ok());
+    }
+
+    #[test]
+    fn an_image_that_is_only_read_serves_many_and_nobody_who_writes() {
+        let file = file_of(&[1; 512]);
+        let mut first = Image::open_read_only(file.path(), 512).unwrap();
+        assert!(first.read_only());
+        assert_eq!(first.write(0, &[2; 512]), Err(MediumError::WriteProtected));
+        let second = Image::open_read_only(file.path(), 512);
+        let writer = Image::open(file.path(), 512).unwrap_err();
+        assert!(matches!(writer, ImageError::InUse { .. }), "{writer}");
+        drop((first, second));
+        let folder = tempfile::tempdir().unwrap();
+        let error = Image::open_read_only(folder.path(), 512).unwrap_err();
+        assert!(matches!(error, ImageError::Kind { .. }), "{error}");
     }
 
     #[test]

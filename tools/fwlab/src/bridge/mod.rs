@@ -6,7 +6,7 @@ mod spec;
 
 use self::bad_blocks::BadBlocks;
 pub use self::image::{Image, ImageError};
-pub use self::spec::{BridgeSpec, BridgeSpecError, Storage};
+pub use self::spec::{BridgeSpec, BridgeSpecError, SECTORS, Storage};
 
 use ohci_raw::sim::NodeConfig;
 use sbp2::scsi::{Medium, MediumSizeError, MemoryMedium};
@@ -65,11 +65,7 @@ pub fn assemble(spec: &BridgeSpec) -> Result<(NodeConfig, Bridge), AssemblyError
         Some(bad) => Box::new(BadBlocks::new(medium, bad)),
         None => medium,
     };
-    let blocks = medium.blocks();
-    if blocks > MAX_BLOCKS_10_BYTE_CDB && !profile.identity.long_commands {
-        let profile = profile.name;
-        return Err(AssemblyError::TooManyBlocks { blocks, profile });
-    }
+    check_blocks(&profile, medium.blocks())?;
     let config = NodeConfig {
         name: profile.name.to_owned(),
         eui64: profile.eui64,
@@ -83,6 +79,18 @@ pub fn assemble(spec: &BridgeSpec) -> Result<(NodeConfig, Bridge), AssemblyError
         ..config
     };
     Ok((config, bridge))
+}
+
+/// Whether the commands that a bridge knows can name all blocks of a disk.
+///
+/// # Errors
+/// [`AssemblyError::TooManyBlocks`].
+pub fn check_blocks(profile: &BridgeProfile, blocks: u64) -> Result<(), AssemblyError> {
+    if blocks > MAX_BLOCKS_10_BYTE_CDB && !profile.identity.long_commands {
+        let profile = profile.name;
+        return Err(AssemblyError::TooManyBlocks { blocks, profile });
+    }
+    Ok(())
 }
 
 fn medium(spec: &BridgeSpec) -> Result<Box<dyn Medium>, AssemblyError> {

@@ -10,7 +10,7 @@ use crate::options::{Options, OptionsError};
 use crate::size::{self, ParseSizeError};
 
 /// Sizes of a logical block that disks have.
-const SECTORS: [u32; 3] = [512, 2048, 4096];
+pub const SECTORS: [u32; 3] = [512, 2048, 4096];
 const DEFAULT_SIZE: u64 = 64 << 20;
 
 /// An emulated bridge and its disk.

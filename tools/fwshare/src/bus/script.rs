@@ -15,7 +15,8 @@ use std::time::Duration;
 use std::{fs, io};
 
 use ohci_raw::bus::{AddressRange, Eui64, Event, Instant, RequestHandle, Response, Transaction};
-use ohci_raw::port::{Node, Port, PortCounters, PortError, ResetKind, Waker};
+use ohci_raw::config_rom::Descriptor;
+use ohci_raw::port::{DescriptorHandle, Node, Port, PortCounters, PortError, ResetKind, Waker};
 use ohci_raw::trace::Payload;
 use serde_json::{Value, json};
 
@@ -161,6 +162,22 @@ impl Port for Scripted {
 
     fn allocate(&mut self, length: u64) -> Result<AddressRange, PortError> {
         self.inner.allocate(length)
+    }
+
+    fn allocate_in(
+        &mut self,
+        region: AddressRange,
+        length: u64,
+    ) -> Result<AddressRange, PortError> {
+        self.inner.allocate_in(region, length)
+    }
+
+    fn add_descriptor(&mut self, descriptor: &Descriptor) -> Result<DescriptorHandle, PortError> {
+        self.inner.add_descriptor(descriptor)
+    }
+
+    fn remove_descriptor(&mut self, handle: DescriptorHandle) -> Result<(), PortError> {
+        self.inner.remove_descriptor(handle)
     }
 
     fn claim(&mut self, node: Eui64, lun: u16) -> Result<(), PortError> {

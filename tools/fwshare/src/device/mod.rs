@@ -12,7 +12,7 @@ use ohci_raw::port::Node;
 use sbp2::scsi::DeviceType;
 use sbp2::unit::{self, LogicalUnit, Unit};
 
-pub(crate) use self::pick::{logical_unit, node};
+pub(crate) use self::pick::{controller, logical_unit, node};
 pub(crate) use self::target_spec::{TargetSpec, guid_digits, is_node_path};
 use crate::bus::Bus;
 use crate::error::Failure;
@@ -77,6 +77,11 @@ pub(crate) struct Place<'a> {
 }
 
 impl Found {
+    /// The most bytes in a packet that the controller through which it is seen can receive.
+    pub(crate) const fn host_max_payload(&self) -> usize {
+        2 << self.host_max_rec
+    }
+
     /// Its logical units, in the ROM's order and each once.
     pub(crate) fn places(&self) -> Vec<Place<'_>> {
         let mut places: Vec<Place<'_>> = Vec::new();

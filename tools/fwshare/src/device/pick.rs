@@ -50,6 +50,59 @@ pub(crate) fn node<'a>(
     }
 }
 
+/// The controller of this host that `spec` names, or the only one.
+pub(crate) fn controller<'a>(
+    found: &'a [Found],
+    spec: Option<&TargetSpec>,
+    bus: &BusSpec,
+) -> Result<&'a Found, Failure> {
+    let own = || found.iter().filter(|found| found.node.is_local);
+    let list = |failure| {
+        let lines = own().map(|found| format!("{} ({})", found.node.eui64, found.node.name));
+        with_list(failure, "there is", lines)
+    };
+    let Some(spec) = spec else {
+        let mut controllers = own();
+        return match (controllers.next(), controllers.next()) {
+            (Some(one), None) => Ok(one),
+            (None, _) => Err(Failure::new(
+                Exit::NothingFound,
+                format!("this host has no controller of its own on {bus}"),
+            )),
+            (Some(_), Some(_)) => Err(list(Failure::new(
+                Exit::Usage,
+                format!(
+                    "this host has {} controllers on {bus}: name one with --host",
+                    own().count()
+                ),
+            ))),
+        };
+    };
+    let named: Vec<_> = own().filter(|found| spec.matches(found)).collect();
+    match named[..] {
+        [one] => Ok(one),
+        [] if found.iter().any(|found| spec.matches(found)) => Err(list(Failure::new(
+            Exit::NoSuchDevice,
+            format!(
+                "{} is another node of the bus, and no controller of this host",
+                spec.text
+            ),
+        ))),
+        [] => Err(list(Failure::new(
+            Exit::NoSuchDevice,
+            format!("this host has no controller {} on {bus}", spec.text),
+        ))),
+        _ => Err(list(Failure::new(
+            Exit::Usage,
+            format!(
+                "{} names {} controllers: give more digits",
+                spec.text,
+                named.len()
+            ),
+        ))),
+    }
+}
+
 /// The logical unit that `spec` names, or the only disk. It may be something else than a disk
 /// only if it is named with its number.
 pub(crate) fn logical_unit<'a>(
@@ -63,7 +116,12 @@ pub(crate) fn logical_unit<'a>(
             (node.places(), format!("{} on {bus}", spec.text))
         }
         None => (
-            found.iter().flat_map(Found::places).collect(),
+            // What this host serves itself is for others.
+            found
+                .iter()
+                .filter(|found| !found.node.is_local)
+                .flat_map(Found::places)
+                .collect(),
             bus.to_string(),
         ),
     };

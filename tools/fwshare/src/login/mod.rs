@@ -24,7 +24,7 @@ const ROUND: Duration = Duration::from_millis(250);
 /// Logs in, serves, and logs out. `chatty`: progress goes to standard error.
 pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
     check(&args.exports)?;
-    let stop = Stop::on_signals()?;
+    let stop = Stop::on_signals("logging out")?;
     let mut buses = bus::open(&args.bus.bus, taping)?;
     let found = device::survey(&mut buses)?;
     let place = device::logical_unit(&found, args.target.target.as_ref(), &args.bus.bus)?;

@@ -166,9 +166,19 @@ impl Port {
                 length,
                 start,
                 symbol,
+                ..
             } => {
                 format!("{at} allocate: {symbol}={start}, length={length}")
             }
+            What::AddDescriptor {
+                handle,
+                key,
+                blocks,
+            } => {
+                let length = blocks.length();
+                format!("{at} add_descriptor: {handle}, key={key:02x}, length={length}")
+            }
+            What::RemoveDescriptor { handle } => format!("{at} remove_descriptor: {handle}"),
             What::Deallocate { addr } => format!("{at} deallocate: {addr}"),
             What::Claim { guid, lun } => format!("{at} claim: {guid}:{lun}"),
             What::ResetBus { kind } => format!("{at} reset_bus: {kind}"),

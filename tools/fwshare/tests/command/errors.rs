@@ -40,9 +40,70 @@ fn a_command_line_that_makes_no_sense_is_told_what_would() {
             "login --shared --bus emulated --export nbd:unix:/x --export nbd:unix:/x",
             "given twice",
         ),
+        ("serve", "--image <FILE>"),
+        ("serve --image x --sector 1000", "512, 2048 or 4096"),
+        ("serve --image x --logins 43", "1 to 42"),
+        ("serve --image x --profile y", "oxfw911, oxuf922, generic"),
+        ("serve --image x --image x", "given twice"),
+        (
+            "serve --image a --image b --image c --image d --image e --image f --image g --image h --image i",
+            "at most 8",
+        ),
+        ("serve --image x --bus emulated", "fwlab bus"),
+        ("serve --image x --bus replay:y", "fwlab bus"),
     ] {
         run(line).expect(2, &[said]);
     }
+}
+
+#[test]
+fn what_is_no_image_is_not_served_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let missing = folder.path().join("missing");
+    for (image, words) in [
+        (missing.clone(), ["No such file", "truncate -s 64M"]),
+        (
+            folder.path().to_owned(),
+            ["neither", "a file or a block device"],
+        ),
+        (file("empty", &[]), ["is empty", "truncate -s 64M"]),
+        (file("odd", &[7; 1000]), ["1000 bytes", "--sector"]),
+    ] {
+        run(&format!("serve --image {}", image.display())).expect(1, &words);
+    }
+    assert!(!missing.exists());
+    assert_eq!(fs::read(folder.path().join("odd")).unwrap(), [7; 1000]);
+    // Good images, and no bus.
+    let good = file("good", &[7; 1024]);
+    let line = format!(
+        "serve --image {} --bus {}",
+        good.display(),
+        folder.path().display()
+    );
+    run(&line).expect(21, &["firewire-ohci"]);
+    assert_eq!(fs::read(&good).unwrap(), [7; 1024]);
+}
+
+/// READ CAPACITY (10) counts blocks in 32 bits.
+#[test]
+fn an_image_that_a_bridges_commands_cannot_reach_is_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("large");
+    let file = fs::File::create(&image).unwrap();
+    if file.set_len(3 << 40).is_err() {
+        // Not every file system has files of this size.
+        return;
+    }
+    run(&format!(
+        "serve --profile oxfw911 --image {}",
+        image.display()
+    ))
+    .expect(1, &["--profile generic", "--sector 4096"]);
 }
 
 #[test]
