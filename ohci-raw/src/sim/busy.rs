@@ -34,7 +34,10 @@ impl Bus {
         let open = self.requests.get(&handle.0);
         let id = open.filter(|open| open.node == node.0);
         if let Some(id) = id.and_then(|open| open.transaction)
-            && self.transactions.get(&id).is_some_and(|pending| pending.busy.is_some())
+            && self
+                .transactions
+                .get(&id)
+                .is_some_and(|pending| pending.busy.is_some())
         {
             self.tell_acknowledged(id);
         }

@@ -22,7 +22,7 @@ impl Controller {
     /// Reads the register at `offset` bytes. Reserved ones, and offsets that are no multiple of 4
     /// or behind the end, read as 0.
     pub fn read(&mut self, offset: u32, bus: &Bus, now: Instant) -> u32 {
-        self.handle_timeout(now);
+        self.tick(now);
         let r = &self.registers;
         match offset {
             regs::VERSION => VERSION,
@@ -75,7 +75,8 @@ impl Controller {
     }
 
     fn node_id(&self, bus: &Bus) -> u32 {
-        if bus.id_of(self.node).is_none() {
+        let is_identified = self.identified == Some(bus.generation());
+        if bus.id_of(self.node).is_none() || !is_identified {
             return 0;
         }
         let self_ids = bus.self_ids_seen_by(self.node);
@@ -123,12 +124,14 @@ impl Controller {
             }
             regs::INT_EVENT_CLEAR => {
                 self.registers.int_event -= IntEvent::from_bits_truncate(value);
-                self.pump(bus, Side::Request, now);
-                self.pump(bus, Side::Response, now);
+            }
+            regs::AT_RETRIES => {
+                self.registers.write(offset, value);
+                self.set_retries(bus);
             }
             regs::PHY_CONTROL => self.access_phy(value, bus, now),
             regs::ISOCHRONOUS_CYCLE_TIMER => self.registers.cycle_timer.write(value, now),
-            regs::AT_REQUEST..regs::ISO_XMIT => self.write_context(offset, value, bus, now),
+            regs::AT_REQUEST..regs::ISO_XMIT => self.write_context(offset, value, now),
             regs::ISO_XMIT..regs::END => self.write_iso(offset, value),
             _ => self.registers.write(offset, value),
         }
@@ -188,18 +191,14 @@ impl Controller {
         }
     }
 
-    fn write_context(&mut self, offset: u32, value: u32, bus: &mut Bus, now: Instant) {
+    fn write_context(&mut self, offset: u32, value: u32, now: Instant) {
         let register = offset % CONTEXT_LENGTH;
         let base = offset - register;
         match (register, base) {
-            (context::CONTROL_SET, regs::AT_REQUEST) => {
-                self.at_request.set(value);
-                self.pump(bus, Side::Request, now);
-            }
-            (context::CONTROL_SET, regs::AT_RESPONSE) => {
-                self.at_response.set(value);
-                self.pump(bus, Side::Response, now);
-            }
+            (context::CONTROL_SET, regs::AT_REQUEST) => self.at_request.set(value),
+            (context::CONTROL_SET, regs::AT_RESPONSE) => self.at_response.set(value),
+            (context::CONTROL_CLEAR, regs::AT_REQUEST) => self.at_request.clear(value),
+            (context::CONTROL_CLEAR, regs::AT_RESPONSE) => self.at_response.clear(value),
             (context::CONTROL_SET, regs::AR_REQUEST) => {
                 self.ar_request.set(value);
                 self.fill(Side::Request, now);
