@@ -45,6 +45,8 @@
 mod bus_reset;
 mod context;
 mod incoming;
+mod isochronous;
+mod memory;
 mod outgoing;
 mod receive;
 mod registers;
@@ -64,6 +66,7 @@ use ohci_raw::phy::{PhyEffect, PhyRegisters};
 use ohci_raw::regs::{ContextControl, HcControl, IntEvent};
 use ohci_raw::sim::{Bus, NodeIndex};
 
+pub use self::memory::{DmaError, Memory};
 use self::receive::Receive;
 use self::registers::{ISO_CONTEXTS, Registers};
 use self::transmit::Transmit;
@@ -73,31 +76,6 @@ const POWER_CLASS: u8 = 0;
 /// The PHY's vendor and product: nobody's.
 const PHY_VENDOR: u32 = 0;
 const PHY_PRODUCT: u32 = 0;
-
-/// An address that the machine's memory does not have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no memory at {address:#x} for {length} bytes")]
-pub struct DmaError {
-    /// Where.
-    pub address: u64,
-    /// How much.
-    pub length: usize,
-}
-
-/// The memory of the machine that the controller is in.
-pub trait Memory: Send + Sync {
-    /// Copies from it.
-    ///
-    /// # Errors
-    /// [`DmaError`]; what the buffer holds then is not said.
-    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), DmaError>;
-
-    /// Copies to it.
-    ///
-    /// # Errors
-    /// [`DmaError`]; some of the bytes may have been written.
-    fn write(&self, address: u64, bytes: &[u8]) -> Result<(), DmaError>;
-}
 
 /// Which of a pair of contexts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,9 +2,7 @@
 
 use ohci_raw::bus::Instant;
 use ohci_raw::descriptor::Branch;
-use ohci_raw::regs::{
-    self, ContextControl, HcControl, IntEvent, LinkControl, context, node_id, phy_control,
-};
+use ohci_raw::regs::{self, HcControl, IntEvent, LinkControl, context, node_id, phy_control};
 use ohci_raw::sim::Bus;
 
 use super::context::Context;
@@ -14,9 +12,7 @@ use super::{Controller, Side};
 /// In CSRControl: the compare-swap is done.
 const CSR_DONE: u32 = 1 << 31;
 /// Which registers of a context there are, from its first one on.
-const CONTEXT_LENGTH: u32 = 0x20;
-/// An isochronous transmit context has half as many.
-const ISO_XMIT_LENGTH: u32 = 0x10;
+pub(super) const CONTEXT_LENGTH: u32 = 0x20;
 
 impl Controller {
     /// Reads the register at `offset` bytes. Reserved ones, and offsets that are no multiple of 4
@@ -221,51 +217,6 @@ impl Controller {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// The number of the isochronous context at `offset`, both kinds counted in one row, and the
-    /// register within it; `None` where none is reported.
-    fn iso_context(offset: u32) -> Option<(usize, u32)> {
-        let (number, register, kind) = if offset < regs::ISO_RECV {
-            let at = offset - regs::ISO_XMIT;
-            (at / ISO_XMIT_LENGTH, at % ISO_XMIT_LENGTH, 0)
-        } else {
-            let at = offset - regs::ISO_RECV;
-            (
-                at / CONTEXT_LENGTH,
-                at % CONTEXT_LENGTH,
-                ISO_CONTEXTS.count_ones(),
-            )
-        };
-        let is_reported = number < ISO_CONTEXTS.count_ones();
-        is_reported.then_some(((number + kind) as usize, register))
-    }
-
-    fn read_iso(&self, offset: u32) -> u32 {
-        match Self::iso_context(offset) {
-            Some((number, context::CONTROL_SET | context::CONTROL_CLEAR)) => self
-                .iso_control
-                .get(number)
-                .map_or(0, |control| control.bits()),
-            _ => 0,
-        }
-    }
-
-    /// No isochronous context runs: one that is to run is dead at once.
-    fn write_iso(&mut self, offset: u32, value: u32) {
-        let Some((number, register)) = Self::iso_context(offset) else {
-            return;
-        };
-        let asked = ContextControl::from_bits_truncate(value) & ContextControl::RUN;
-        if let Some(control) = self.iso_control.get_mut(number)
-            && !asked.is_empty()
-        {
-            match register {
-                context::CONTROL_SET => *control = asked | ContextControl::DEAD,
-                context::CONTROL_CLEAR => *control = ContextControl::empty(),
-                _ => {}
-            }
         }
     }
 }

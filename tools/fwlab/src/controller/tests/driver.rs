@@ -193,6 +193,11 @@ impl Driver {
         start
     }
 
+    /// Takes all memory back.
+    pub(super) fn rewind(&mut self) {
+        self.free = FREE;
+    }
+
     /// A block that sends a packet.
     pub(super) fn block(&mut self, packet: &Packet) -> Block {
         let start = self.allocate(48);
@@ -260,6 +265,12 @@ impl Driver {
             length,
         });
         descriptor | 1
+    }
+
+    /// Where a receive context's buffer and its descriptor are.
+    pub(super) fn buffer(&self, side: usize, number: usize) -> (u32, u32) {
+        let buffer = self.buffers[side][number];
+        (buffer.data, buffer.descriptor)
     }
 
     /// The residual counts of a receive context's buffers.

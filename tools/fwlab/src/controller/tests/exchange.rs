@@ -2,9 +2,6 @@
 
 use super::*;
 
-/// Where software serves: above the physical response unit's reach.
-const SERVED: u64 = 0xffff_f001_0000;
-
 const STAMP: u16 = 3 << 13 | 5;
 
 /// Two machines at a time that is not zero, with all events cleared.
@@ -156,8 +153,7 @@ fn a_posted_write_is_done_when_it_is_acknowledged() {
     let to = bench.id(1);
     let post = HcControl::POSTED_WRITE_ENABLE.bits();
     bench.write(1, regs::HC_CONTROL_SET, post);
-    let posted = 0x1_0000_0000;
-    let packet = Packet::write_quadlet(to, 1, posted, [1; 4]);
+    let packet = Packet::write_quadlet(to, 1, POSTED, [1; 4]);
     let sent = bench.send(0, REQUEST, &packet);
     assert_eq!(bench.event(0, sent), Some(code(EventCode::AckComplete)));
     let request = asked(&mut bench, 1);
@@ -165,7 +161,7 @@ fn a_posted_write_is_done_when_it_is_acknowledged() {
     assert!(bench.packets(0, RESPONSE).is_empty());
     // Reads are not, nor are writes to the registers of the node.
     for packet in [
-        Packet::read_quadlet(to, 1, posted),
+        Packet::read_quadlet(to, 1, POSTED),
         Packet::write_quadlet(to, 1, SERVED, [1; 4]),
     ] {
         let sent = bench.send(0, REQUEST, &packet);

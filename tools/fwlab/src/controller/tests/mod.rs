@@ -1,8 +1,22 @@
 //! What a driver sees, and what it makes happen on the bus.
 
+mod buffers;
+mod busy;
+mod csrs;
+mod cycles;
+mod dead;
 mod driver;
 mod exchange;
+mod filters;
+mod fuzz;
+mod isochronous;
+mod phy;
+mod physical;
 mod ram;
+mod random;
+mod resets;
+mod rom;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +36,10 @@ const REQUEST: usize = 0;
 const RESPONSE: usize = 1;
 /// RUN | ACTIVE, as they stand in descriptors and trailers.
 const RUNNING: u16 = 0x8400;
+/// Where software serves: above the physical response unit's reach.
+const SERVED: u64 = 0xffff_f001_0000;
+/// Where it serves, and writes are posted.
+const POSTED: u64 = 0x1_0000_0000;
 /// How often a busy packet is tried again: what Linux sets.
 const RETRIES: u32 = 0xf;
 
@@ -161,7 +179,7 @@ impl Bench {
         for side in [REQUEST, RESPONSE] {
             let base = driver::TRANSMIT[side];
             self.write(machine, base + context::CONTROL_CLEAR, run);
-            let control = self.read(machine, base + context::CONTROL_SET);
+            let control = self.control(machine, base);
             assert_eq!(control & ContextControl::ACTIVE.bits(), 0);
             self.machines[machine].driver.forget_program(side);
         }
@@ -173,6 +191,28 @@ impl Bench {
         let block = self.machines[machine].driver.block(packet);
         self.append(machine, side, block);
         block.last
+    }
+
+    /// Gives a receive context new buffers and starts it anew.
+    fn rebuffer(&mut self, machine: usize, side: usize, count: u32, length: u32) {
+        let base = driver::RECEIVE[side];
+        let run = ContextControl::RUN.bits();
+        self.write(machine, base + context::CONTROL_CLEAR, run);
+        let program = self.machines[machine].driver.buffers(side, count, length);
+        self.write(machine, base + context::COMMAND_PTR, program);
+        self.write(machine, base + context::CONTROL_SET, run);
+    }
+
+    /// Appends a buffer to a receive context's program, and wakes it.
+    fn add_buffer(&mut self, machine: usize, side: usize, length: u32) {
+        self.machines[machine].driver.add_buffer(side, length);
+        let wake = ContextControl::WAKE.bits();
+        self.write(machine, driver::RECEIVE[side] + context::CONTROL_SET, wake);
+    }
+
+    /// The control register of a context.
+    fn control(&mut self, machine: usize, base: u32) -> u32 {
+        self.read(machine, base + context::CONTROL_SET)
     }
 
     /// Appends a block of descriptors, and wakes the context.
@@ -206,8 +246,13 @@ impl Bench {
         self.machines[machine].driver.received(side)
     }
 
-    /// The events of a controller, which are cleared with that.
+    /// The events of a controller, which are cleared with that; those of the cycle timer are left
+    /// out.
     fn events(&mut self, machine: usize) -> IntEvent {
+        self.all_events(machine) - IntEvent::CYCLE_SYNCH - IntEvent::CYCLE_64_SECONDS
+    }
+
+    fn all_events(&mut self, machine: usize) -> IntEvent {
         let events = IntEvent::from_bits_truncate(self.read(machine, regs::INT_EVENT_SET));
         self.write(machine, regs::INT_EVENT_CLEAR, events.bits());
         events

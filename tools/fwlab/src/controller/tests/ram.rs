@@ -8,11 +8,18 @@ use crate::controller::{DmaError, Memory};
 pub(super) const SIZE: usize = 0x10_0000;
 
 /// Some memory from address 0 on.
-pub(super) struct Ram(Mutex<Vec<u8>>);
+pub(super) struct Ram {
+    bytes: Mutex<Vec<u8>>,
+    /// Where it was written to.
+    writes: Mutex<Vec<u64>>,
+}
 
 impl Default for Ram {
     fn default() -> Self {
-        Self(Mutex::new(vec![0; SIZE]))
+        Self {
+            bytes: Mutex::new(vec![0; SIZE]),
+            writes: Mutex::default(),
+        }
     }
 }
 
@@ -37,6 +44,11 @@ impl Ram {
         self.put(address, &bytes);
     }
 
+    /// Where it was written to since the last call, in order.
+    pub(super) fn take_writes(&self) -> Vec<u64> {
+        std::mem::take(&mut self.writes.lock().expect("writes"))
+    }
+
     fn range(address: u64, length: usize) -> Result<std::ops::Range<usize>, DmaError> {
         let error = DmaError { address, length };
         let start = usize::try_from(address).map_err(|_| error)?;
@@ -48,13 +60,14 @@ impl Ram {
 impl Memory for Ram {
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), DmaError> {
         let range = Self::range(address, buffer.len())?;
-        buffer.copy_from_slice(&self.0.lock().expect("memory")[range]);
+        buffer.copy_from_slice(&self.bytes.lock().expect("memory")[range]);
         Ok(())
     }
 
     fn write(&self, address: u64, bytes: &[u8]) -> Result<(), DmaError> {
         let range = Self::range(address, bytes.len())?;
-        self.0.lock().expect("memory")[range].copy_from_slice(bytes);
+        self.bytes.lock().expect("memory")[range].copy_from_slice(bytes);
+        self.writes.lock().expect("writes").push(address);
         Ok(())
     }
 }
