@@ -48,11 +48,10 @@ fn a_packet_may_lie_across_buffers_and_the_newest_count_is_written_first() {
         let done = RUNNING | 2 << 5 | code(EventCode::AckComplete);
         assert_eq!(packet.status, done);
     }
-    for number in 0..3 {
-        let (_, descriptor) = places[number];
+    for (_, descriptor) in places {
         let status = bench.machines[1].ram.quadlet(descriptor + 12) >> 16;
         let done = RUNNING | 2 << 5 | code(EventCode::AckComplete);
-        assert_eq!(status, u32::from(done), "{number}");
+        assert_eq!(status, u32::from(done), "{descriptor:#x}");
     }
 }
 
