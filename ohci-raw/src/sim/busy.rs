@@ -51,6 +51,16 @@ impl Bus {
         open.is_some_and(|open| open.node == node.0)
     }
 
+    /// Whether somebody waits for the answer to a request that the node was told of: not behind the
+    /// split timeout, nor for a broadcast.
+    #[must_use]
+    pub fn is_awaited(&self, node: NodeIndex, handle: RequestHandle) -> bool {
+        let open = self.requests.get(&handle.0);
+        let id = open.filter(|open| open.node == node.0);
+        id.and_then(|open| open.transaction)
+            .is_some_and(|id| self.transactions.contains_key(&id))
+    }
+
     /// The next transaction of a controller whose packet was acknowledged as pending: its
     /// [`Event::Response`](crate::bus::Event::Response) comes later, or is there to be polled
     /// already.

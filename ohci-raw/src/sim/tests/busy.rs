@@ -75,10 +75,19 @@ fn hosts_take_every_request() {
     let (mut bus, a, _) = two_controllers();
     let host = bus.attach_host(config(3, Speed::S400), START);
     drain(&mut bus, a);
+    drain(&mut bus, host);
     let served = bus.allocate(host, 8).unwrap().start();
     send(&mut bus, a, host, served, Operation::ReadQuadlet);
     assert_eq!(bus.poll_acknowledged(a), Some(Token(7)));
+    let request = asked(&mut bus, host);
+    assert!(bus.is_awaited(host, request.handle));
+    assert!(!bus.is_awaited(a, request.handle));
     bus.handle_timeout(START + SPLIT_TIMEOUT);
+    assert!(!bus.is_awaited(host, request.handle));
+    assert!(
+        bus.is_open(host, request.handle),
+        "it may still be answered"
+    );
     assert_eq!(rcode(&mut bus, a), RCode::CANCELLED);
 
     // So does one that nobody looks at.
@@ -168,6 +177,7 @@ fn a_refusal_that_nobody_waits_for_is_dropped() {
     bus.send(a, broadcast, START);
     assert_eq!(rcode(&mut bus, a), RCode::COMPLETE);
     let request = asked(&mut bus, b);
+    assert!(!bus.is_awaited(b, request.handle));
     bus.refuse(b, request.handle, RCode::BUSY, START);
     assert!(!bus.has_event(a));
     assert!(!bus.is_open(b, request.handle));

@@ -47,7 +47,7 @@ impl Controller {
             // Its sender has given up.
             return true;
         }
-        let Some(label) = self.free_label(request.source) else {
+        let Some(label) = self.free_label(bus, request.source) else {
             self.offered.push_front(request);
             return false;
         };
@@ -107,9 +107,16 @@ impl Controller {
     }
 
     /// The label of a request that software is told of. The sender's own is not known here; that
-    /// of a request under way must be another.
-    fn free_label(&self, source: NodeId) -> Option<u8> {
-        (0..LABELS).find(|label| !self.unanswered.contains_key(&(source, *label)))
+    /// of a request under way must be another. Where all are taken, one whose answer nobody waits
+    /// for any more is given anew.
+    fn free_label(&self, bus: &Bus, source: NodeId) -> Option<u8> {
+        let of = |label: u8| self.unanswered.get(&(source, label));
+        let is_stale = |label: &u8| {
+            let handle = of(*label);
+            handle.is_some_and(|handle| !bus.is_awaited(self.node, *handle))
+        };
+        let unused = (0..LABELS).find(|label| of(*label).is_none());
+        unused.or_else(|| (0..LABELS).find(is_stale))
     }
 
     /// What the hardware answers, if it does.

@@ -34,9 +34,9 @@
 //! - Busy responses: one for which the requester has no room waits there without limit, and its
 //!   sender has been told ack_complete. The other fields of ATRetries do nothing.
 //! - Split timeouts: the hardware has none for requests that it sent. SPLIT_TIMEOUT is a register of
-//!   the node's software, which waits for the response by its own clock. A response that comes too
-//!   late finds whatever request its label has by then, as on a real bus; behind
-//!   [`Bus::set_split_timeout`] it is lost.
+//!   the node's software, which waits for the response by its own clock. A late response is received
+//!   under its label, as on a real bus; it is lost where it comes later than
+//!   [`Bus::set_split_timeout`] allows.
 //! - A controller whose link is off is no node of the bus.
 //! - PHY packets but those of configuration; the GUID ROM; ack_tardy; cycle starts, and with that
 //!   the events of cycles that are lost, too long or inconsistent; dual-phase retries.

@@ -125,6 +125,21 @@ fn a_node_has_64_labels_and_the_next_request_waits_for_an_answer() {
 }
 
 #[test]
+fn labels_of_requests_that_nobody_waits_for_any_more_are_given_anew() {
+    let mut bench = Bench::on(2);
+    for label in 0..64 {
+        read(&mut bench, 1, label);
+    }
+    bench.packets(1, REQUEST);
+    bench.advance(ohci_raw::sim::SPLIT_TIMEOUT);
+    let next = read(&mut bench, 1, 7);
+    assert_eq!(bench.event(0, next), Some(code(EventCode::AckPending)));
+    let request = bench.packets(1, REQUEST).remove(0);
+    bench.send(1, RESPONSE, &Packet::answer(&request, 0, &[1; 4]));
+    assert_eq!(bench.packets(0, RESPONSE).remove(0).label(), 7);
+}
+
+#[test]
 fn a_context_that_is_stopped_is_active_until_its_packet_has_ended() {
     let run = ContextControl::RUN.bits();
     let active = ContextControl::ACTIVE.bits();

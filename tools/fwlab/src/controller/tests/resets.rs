@@ -95,6 +95,20 @@ fn the_generation_counts_resets_and_wraps() {
 }
 
 #[test]
+fn moved_cables_count_as_two_resets() {
+    let mut bench = Bench::on(3);
+    let before = generation(&mut bench, 0);
+    reset(&mut bench);
+    assert!(!bench.bus.is_recabled());
+    assert_eq!(generation(&mut bench, 0), before + 1);
+    let [first, second] = [1, 0].map(|machine| bench.machines[machine].node);
+    bench.bus.set_phy_order(&[first, second]);
+    reset(&mut bench);
+    assert!(bench.bus.is_recabled());
+    assert_eq!(generation(&mut bench, 0), before + 3);
+}
+
+#[test]
 fn software_is_told_by_events_and_by_a_packet() {
     let mut bench = pair();
     reset(&mut bench);
