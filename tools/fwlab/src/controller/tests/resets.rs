@@ -127,6 +127,28 @@ fn software_is_told_by_events_and_by_a_packet() {
 }
 
 #[test]
+fn what_comes_after_a_reset_is_received_after_its_packet() {
+    let mut bench = pair();
+    bench.rebuffer(1, REQUEST, 1, 4);
+    reset(&mut bench);
+    bench.see_to_reset(0);
+    let to = bench.id(1);
+    let packet = Packet::read_quadlet(to, 1, SERVED);
+    let sent = bench.send(0, REQUEST, &packet);
+    // There is room, but software has not said so yet.
+    bench.machines[1].driver.add_buffer(REQUEST, 64);
+    bench.write(1, regs::INT_EVENT_CLEAR, u32::MAX);
+    assert_eq!(bench.event(0, sent), None);
+    bench.add_buffer(1, REQUEST, 64);
+    let tcodes: Vec<u8> = bench
+        .packets(1, REQUEST)
+        .iter()
+        .map(Incoming::tcode)
+        .collect();
+    assert_eq!(tcodes, [0xe, 4]);
+}
+
+#[test]
 fn the_id_is_invalid_from_the_reset_to_the_end_of_the_self_identification() {
     let mut bench = pair();
     for machine in 0..2 {
