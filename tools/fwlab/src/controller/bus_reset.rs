@@ -17,8 +17,6 @@ impl Controller {
         self.id = reset.local;
         self.identified = Some(reset.generation);
         self.outstanding.clear();
-        self.unanswered.clear();
-        self.offered.clear();
         self.ar_request.drop_held();
         self.ar_response.drop_held();
         self.registers.bus_reset();

@@ -120,6 +120,7 @@ pub struct Controller {
     outstanding: BTreeMap<Token, Outstanding>,
     next_token: u64,
     /// Requests that software is to answer, by who sent them and the label that they were given.
+    /// Those from before a bus reset stay: an answer that comes late must not be taken for another.
     unanswered: BTreeMap<(NodeId, u8), RequestHandle>,
     /// Requests for software for which there was no room so far.
     offered: VecDeque<IncomingRequest>,

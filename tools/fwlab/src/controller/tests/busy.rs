@@ -57,6 +57,20 @@ fn a_request_is_tried_as_often_as_at_retries_says() {
 }
 
 #[test]
+fn after_a_soft_reset_nothing_is_tried_again_until_software_says_so() {
+    let mut bench = full(2);
+    bench.write(0, regs::HC_CONTROL_SET, HcControl::SOFT_RESET.bits());
+    let link = HcControl::LPS | HcControl::LINK_ENABLE;
+    bench.write(0, regs::HC_CONTROL_SET, link.bits());
+    bench.see_to_reset(0);
+    let sent = read(&mut bench, 1, 1);
+    bench.advance(patience(0) - Duration::from_nanos(1));
+    assert_eq!(bench.event(0, sent), None);
+    bench.advance(Duration::from_nanos(1));
+    assert_eq!(bench.event(0, sent), Some(code(EventCode::AckBusyX)));
+}
+
+#[test]
 fn a_request_that_is_taken_late_is_pending_and_its_answer_comes() {
     let mut bench = full(2);
     let sent = read(&mut bench, 1, 1);

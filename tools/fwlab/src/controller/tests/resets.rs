@@ -231,9 +231,15 @@ fn a_packet_under_way_is_flushed_and_its_answer_is_lost() {
     for machine in 0..2 {
         bench.see_to_reset(machine);
     }
+    // Not even to a new one.
+    bench.send(0, REQUEST, &Packet::read_quadlet(to, 6, SERVED));
+    let new = bench.packets(1, REQUEST).remove(0);
     let sent = bench.send(1, RESPONSE, &Packet::answer(&request, 0, &[1; 4]));
     assert_eq!(bench.event(1, sent), Some(code(EventCode::AckComplete)));
     assert!(bench.packets(0, RESPONSE).is_empty());
+    bench.send(1, RESPONSE, &Packet::answer(&new, 0, &[2; 4]));
+    let response = bench.packets(0, RESPONSE).remove(0);
+    assert_eq!(response.header[3].to_le_bytes(), [2; 4]);
 }
 
 #[test]
