@@ -80,6 +80,14 @@ pub(super) enum Due {
     SplitTimeout {
         transaction: u64,
     },
+    /// A packet reaches a link that acknowledges it as pending, and nothing else comes of it.
+    Acknowledge {
+        transaction: u64,
+    },
+    /// The sender's retries of a busy packet run out.
+    OutOfRetries {
+        transaction: u64,
+    },
     /// What a machine's `poll_timeout` asked for.
     Timer(usize),
     /// A machine is told something. Never at once, so that no machine runs inside another.
@@ -107,6 +115,8 @@ pub(super) struct Pending {
     pub(super) operation: OperationKind,
     /// Where its split timeout stands in the agenda.
     pub(super) deadline: (Instant, u64),
+    /// Where the end of its retries stands there, while the receiver is busy.
+    pub(super) busy: Option<(Instant, u64)>,
 }
 
 /// A request that waits for its answer, on the responder's side.
@@ -174,17 +184,36 @@ impl Bus {
     /// The next event for a host or a controller. Machines have theirs handed to them; for them this is `None`.
     pub fn poll_event(&mut self, host: NodeIndex) -> Option<Event> {
         match &mut self.nodes[host.0].owner {
-            Owner::Host { events } | Owner::Controller { events } => events.pop_front(),
+            Owner::Host { events } | Owner::Controller { events, .. } => events.pop_front(),
             Owner::Machine(_) => None,
         }
     }
 
-    /// Whether [`Self::poll_event`] has something.
+    /// Whether [`Self::poll_event`] or [`Self::poll_acknowledged`] has something.
     #[must_use]
     pub fn has_event(&self, host: NodeIndex) -> bool {
         match &self.nodes[host.0].owner {
-            Owner::Host { events } | Owner::Controller { events } => !events.is_empty(),
+            Owner::Host { events } => !events.is_empty(),
+            Owner::Controller {
+                events,
+                acknowledged,
+            } => !events.is_empty() || !acknowledged.is_empty(),
             Owner::Machine(_) => false,
+        }
+    }
+
+    /// Drops what a host or a controller was not told yet.
+    pub fn forget_events(&mut self, node: NodeIndex) {
+        match &mut self.nodes[node.0].owner {
+            Owner::Host { events } => events.clear(),
+            Owner::Controller {
+                events,
+                acknowledged,
+            } => {
+                events.clear();
+                acknowledged.clear();
+            }
+            Owner::Machine(_) => {}
         }
     }
 
@@ -235,6 +264,8 @@ impl Bus {
                 data,
             } => self.finish(transaction, rcode, data),
             Due::SplitTimeout { transaction } => self.time_out(transaction),
+            Due::Acknowledge { transaction } => self.tell_acknowledged(transaction),
+            Due::OutOfRetries { transaction } => self.give_up(transaction),
             Due::Timer(node) => {
                 self.nodes[node].timer = None;
                 self.with_machine(node, |machine, now| machine.handle_timeout(now));
@@ -255,7 +286,7 @@ impl Bus {
 
     pub(super) fn tell(&mut self, node: usize, event: Event) {
         match &mut self.nodes[node].owner {
-            Owner::Host { events } | Owner::Controller { events } => events.push_back(event),
+            Owner::Host { events } | Owner::Controller { events, .. } => events.push_back(event),
             Owner::Machine(_) => {
                 self.schedule(self.now, Due::Event(node, event));
             }

@@ -77,6 +77,9 @@
 //!   [`RCode::SEND_ERROR`].
 //! - **Labels.** A host, but no controller, can have [`TRANSACTION_LABELS`] transactions under way; one more ends with
 //!   [`RCode::SEND_ERROR`].
+//! - **Busy.** Hosts and machines take every request. A controller takes one when it says so
+//!   ([`Bus::acknowledge`]); until then the sender's link tries again, and after its last retry
+//!   ([`Bus::set_retries`]) the transaction ends with [`RCode::BUSY`].
 //! - **Split timeout.** A transaction without a response ends with [`RCode::CANCELLED`]
 //!   ([`Bus::set_split_timeout`]).
 //! - **Order.** Packets from one node to another arrive in the order in which they were sent.
@@ -89,8 +92,7 @@
 //! Isochronous packets, PHY packets other than configuration (link-on, ping, resume, remote access
 //! reach nobody), the speeds of nodes between two others, cable lengths, what gap counts other
 //! than 5 and the shape of the bus do to its speed, links that are off (nodes answer also while
-//! their self-ID says so), several nodes that all hold off to be root, retries of busy packets,
-//! the CSRs of hosts other than the ROM, `max_rec` of the receiver, bus bridges. A bus reset takes
+//! their self-ID says so), several nodes that all hold off to be root, busy responses, the CSRs of hosts other than the ROM, `max_rec` of the receiver, bus bridges. A bus reset takes
 //! no time, be it short or long. Cables are moved within one reset, see [`Bus::is_recabled`].
 //!
 //! # Who does what when
@@ -104,6 +106,7 @@
 //!
 //! [`csr::POSTED_WRITES`]: crate::bus::csr::POSTED_WRITES
 //! [`RCode::ADDRESS_ERROR`]: crate::bus::RCode::ADDRESS_ERROR
+//! [`RCode::BUSY`]: crate::bus::RCode::BUSY
 //! [`RCode::CANCELLED`]: crate::bus::RCode::CANCELLED
 //! [`RCode::COMPLETE`]: crate::bus::RCode::COMPLETE
 //! [`RCode::GENERATION`]: crate::bus::RCode::GENERATION
@@ -112,6 +115,7 @@
 //! [`RCode::TYPE_ERROR`]: crate::bus::RCode::TYPE_ERROR
 
 mod bus;
+mod busy;
 mod cabling;
 mod counters;
 mod faults;
@@ -126,6 +130,7 @@ mod transactions;
 mod wire;
 
 pub use bus::{Bus, SPLIT_TIMEOUT, TRANSACTION_LABELS};
+pub use busy::{RETRIES, RETRY_INTERVAL};
 pub use cabling::Topology;
 pub use counters::Counters;
 pub use faults::{Fault, FaultInjector, OperationKind, Packet, PacketKind, RandomFaults};

@@ -5,9 +5,10 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::busy::RETRIES;
 use crate::bus::{
     Address, AddressRange, Eui64, Event, Generation, Instant, Machine, NodeId, Operation, RCode,
-    Speed, csr,
+    Speed, Token, csr,
 };
 use crate::phy::{PhyTraits, SelfId};
 
@@ -49,6 +50,8 @@ pub(super) enum Owner {
     /// Answers everything itself, where hosts and machines are helped by the bus.
     Controller {
         events: VecDeque<Event>,
+        /// Transactions of its own whose packets were acknowledged as pending.
+        acknowledged: VecDeque<Token>,
     },
     /// `None` while the machine runs, and for good if it panicked.
     Machine(Option<Box<dyn Machine + Send>>),
@@ -73,6 +76,8 @@ pub(super) struct Node {
     pub(super) claims: BTreeMap<u64, AddressRange>,
     /// Transactions under way that this node sent.
     pub(super) labels: usize,
+    /// How often its link sends a packet again that was answered with busy.
+    pub(super) retries: u8,
     /// Where the machine's timeout stands in the agenda.
     pub(super) timer: Option<(Instant, u64)>,
 }
@@ -98,6 +103,7 @@ impl Node {
                 .map(|range| (range.start().get(), range))
                 .collect(),
             labels: 0,
+            retries: RETRIES,
             timer: None,
         }
     }
@@ -106,8 +112,12 @@ impl Node {
         matches!(self.owner, Owner::Host { .. })
     }
 
+    pub(super) const fn is_controller(&self) -> bool {
+        matches!(self.owner, Owner::Controller { .. })
+    }
+
     pub(super) fn place(&self, address: Address, operation: &Operation) -> Place {
-        if matches!(self.owner, Owner::Controller { .. }) {
+        if self.is_controller() {
             return Place::Claimed;
         }
         let length = operation.length() as u64;

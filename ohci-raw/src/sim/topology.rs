@@ -61,11 +61,14 @@ impl Bus {
     /// answer, whatever the address: those to its configuration ROM, to the first 4 GiB, and
     /// broadcasts, whose answers nobody reads. Nothing is posted for it, and it may have any
     /// number of transactions under way. The ROM in `config` is only what those see who ask the
-    /// bus and not the node, see [`Self::set_rom`].
+    /// bus and not the node, see [`Self::set_rom`]. It says itself when its link has taken a request,
+    /// see [`Self::acknowledge`], and is told when others have taken its own.
     pub fn add_controller(&mut self, config: NodeConfig, now: Instant) -> NodeIndex {
         self.run(now);
-        let events = VecDeque::new();
-        let owner = Owner::Controller { events };
+        let owner = Owner::Controller {
+            events: VecDeque::new(),
+            acknowledged: VecDeque::new(),
+        };
         self.nodes.push(Node::new(config, owner, Vec::new()));
         NodeIndex(self.nodes.len() - 1)
     }

@@ -118,6 +118,7 @@ impl Bus {
                 address,
                 operation: kind,
                 deadline,
+                busy: None,
             },
         );
 
@@ -172,9 +173,12 @@ impl Bus {
                 return;
             }
             Fault::Ignore => {
-                if posted {
-                    self.schedule(at, end(RCode::COMPLETE));
-                }
+                let due = if posted {
+                    end(RCode::COMPLETE)
+                } else {
+                    Due::Acknowledge { transaction: id }
+                };
+                self.schedule(at, due);
                 return;
             }
             Fault::LoseAck => {
@@ -217,6 +221,9 @@ impl Bus {
             && let Some(posted) = transaction.take()
         {
             self.finish(posted, RCode::COMPLETE, Vec::new());
+        }
+        if let Some(id) = transaction {
+            self.reach_link(to, id);
         }
         let refusal = match self.nodes[to].place(address, &operation) {
             Place::Claimed => {
@@ -365,6 +372,9 @@ impl Bus {
             return;
         };
         self.agenda.remove(&pending.deadline);
+        if let Some(busy) = pending.busy {
+            self.agenda.remove(&busy);
+        }
         self.nodes[pending.sender].labels -= 1;
         let token = pending.token;
         self.tell(pending.sender, Event::Response { token, rcode, data });

@@ -1,7 +1,7 @@
 use super::*;
 use crate::bus::{NodeId, csr};
 
-fn controller(bus: &mut Bus, number: u64) -> NodeIndex {
+pub(super) fn controller(bus: &mut Bus, number: u64) -> NodeIndex {
     let node = bus.add_controller(config(number, Speed::S400), START);
     assert_eq!(bus.id_of(node), None);
     bus.reattach(node, START);
@@ -100,6 +100,8 @@ fn controllers_take_the_place_of_hosts_with_each_other() {
     assert_eq!(ended(&mut bus, a), (RCode::COMPLETE, vec![1, 2, 3, 4]));
 
     send(&mut bus, a, b, csr::CONFIG_ROM, Operation::ReadQuadlet);
+    let request = asked(&mut bus, b);
+    bus.acknowledge(b, request.handle);
     bus.handle_timeout(START + crate::sim::SPLIT_TIMEOUT);
     assert_eq!(rcode(&mut bus, a), RCode::CANCELLED, "no answer came");
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "std")]
 
 mod addresses;
+mod busy;
 mod controllers;
 mod determinism;
 mod faults;

@@ -15,8 +15,8 @@ impl Controller {
         let step = if bus.is_recabled() { 2 } else { 1 };
         self.generation = self.generation.wrapping_add(step);
         self.id = reset.local;
+        self.identified = Some(reset.generation);
         self.outstanding.clear();
-        self.unanswered.clear();
         self.ar_request.drop_held();
         self.ar_response.drop_held();
         self.registers.bus_reset();

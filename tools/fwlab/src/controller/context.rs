@@ -50,9 +50,10 @@ impl Context {
         self.control.bits() | u32::from(self.speed) << 5 | u32::from(self.event as u8)
     }
 
-    /// What goes into descriptors and trailers.
+    /// What goes into descriptors and trailers: whether software has appended something meanwhile
+    /// is not for them.
     pub(super) fn status(&self) -> u16 {
-        self.read() as u16
+        (self.read() & !ContextControl::WAKE.bits()) as u16
     }
 
     pub(super) fn runs(&self) -> bool {

@@ -14,6 +14,9 @@ use super::receive::{Receive, Received};
 use super::registers::{BUS_ID, Csrs};
 use super::{Controller, Side};
 
+/// How many requests wait for room at most. The senders' links have one each, but broadcasts have no
+/// sender who waits.
+const OFFERED_MAX: usize = 256;
 /// Transaction labels of one node.
 const LABELS: u8 = 64;
 /// From here on writes are never posted (3.3.3): registers and units want to refuse them.
@@ -22,19 +25,33 @@ const UNPOSTED: Address = Address::new(0xffff_0000_0000);
 impl Controller {
     /// A request has reached this node.
     pub(super) fn request(&mut self, bus: &mut Bus, request: IncomingRequest, now: Instant) {
-        if !self.registers.takes_requests_of(request.source.phy()) {
+        let is_taken = self.registers.takes_requests_of(request.source.phy());
+        if !is_taken && !is_unfiltered(&request) {
             bus.refuse(self.node, request.handle, RCode::NO_ACK, now);
-            return;
-        }
-        let is_posted = self.posts(&request);
-        if let Some(response) = self.answer(&request) {
+        } else if let Some(response) = self.answer(&request) {
             self.reply(bus, &request, response, now);
-            return;
-        }
-        let Some(label) = self.free_label(request.source) else {
+        } else if !self.ar_request.context.runs() || self.offered.len() >= OFFERED_MAX {
             bus.refuse(self.node, request.handle, RCode::BUSY, now);
-            return;
+        } else {
+            self.offered.push_back(request);
+        }
+    }
+
+    /// Hands the next request to software, if there is one and room for it. Whether anything was
+    /// to be done.
+    pub(super) fn take_offered(&mut self, bus: &mut Bus, now: Instant) -> bool {
+        let Some(request) = self.offered.pop_front() else {
+            return false;
         };
+        if !bus.is_open(self.node, request.handle) {
+            // Its sender has given up.
+            return true;
+        }
+        let Some(label) = self.free_label(bus, request.source) else {
+            self.offered.push_front(request);
+            return false;
+        };
+        let is_posted = self.posts(&request);
         let route = Route {
             destination: self.id,
             source: request.source,
@@ -49,14 +66,21 @@ impl Controller {
             },
             speed: bus.config(self.node).speed,
         };
-        if !self.receive(Side::Request, received, now) {
-            bus.refuse(self.node, request.handle, RCode::BUSY, now);
-        } else if is_posted {
+        let memory = Arc::clone(&self.memory);
+        let stamp = self.registers.cycle_timer.stamp(now);
+        let written = self.ar_request.offer(&*memory, &received, stamp);
+        if !self.is_written(Side::Request, written.map(usize::from)) {
+            self.offered.push_front(request);
+            return false;
+        }
+        if is_posted {
             self.reply(bus, &request, Response::COMPLETE, now);
         } else {
+            bus.acknowledge(self.node, request.handle);
             self.unanswered
                 .insert((request.source, label), request.handle);
         }
+        true
     }
 
     fn reply(
@@ -83,9 +107,16 @@ impl Controller {
     }
 
     /// The label of a request that software is told of. The sender's own is not known here; that
-    /// of a request under way must be another.
-    fn free_label(&self, source: NodeId) -> Option<u8> {
-        (0..LABELS).find(|label| !self.unanswered.contains_key(&(source, *label)))
+    /// of a request under way must be another. Where all are taken, one whose answer nobody waits
+    /// for any more is given anew.
+    fn free_label(&self, bus: &Bus, source: NodeId) -> Option<u8> {
+        let of = |label: u8| self.unanswered.get(&(source, label));
+        let is_stale = |label: &u8| {
+            let handle = of(*label);
+            handle.is_some_and(|handle| !bus.is_awaited(self.node, *handle))
+        };
+        let unused = (0..LABELS).find(|label| of(*label).is_none());
+        unused.or_else(|| (0..LABELS).find(is_stale))
     }
 
     /// What the hardware answers, if it does.
@@ -108,7 +139,8 @@ impl Controller {
         }
         let end = at.checked_add(operation.length() as u64)?;
         if end <= self.registers.physical_end() && self.registers.serves_physically(source.phy()) {
-            return self.answer_physically(source, at, operation);
+            let is_posted = self.posts(request);
+            return self.answer_physically((source, is_posted), at, operation);
         }
         None
     }
@@ -183,7 +215,7 @@ impl Controller {
     /// software.
     fn answer_physically(
         &mut self,
-        source: NodeId,
+        (source, is_posted): (NodeId, bool),
         address: u64,
         operation: &Operation,
     ) -> Option<Response> {
@@ -205,12 +237,14 @@ impl Controller {
             Operation::Lock { .. } => return None,
         };
         Some(done.unwrap_or_else(|_| {
-            if operation.writes() {
-                self.registers.posted_write_address = address;
-                self.registers.posted_write_source = source.0;
-                self.raise(IntEvent::POSTED_WRITE_ERR);
+            if !is_posted {
+                return Response::error(RCode::DATA_ERROR);
             }
-            Response::error(RCode::DATA_ERROR)
+            // The sender was told that it is done.
+            self.registers.posted_write_address = address;
+            self.registers.posted_write_source = source.0;
+            self.raise(IntEvent::POSTED_WRITE_ERR);
+            Response::COMPLETE
         }))
     }
 
@@ -221,27 +255,44 @@ impl Controller {
         }
     }
 
-    /// Hands a packet to software, now or as soon as there is room. Whether it was accepted.
-    pub(super) fn receive(&mut self, side: Side, received: Received, now: Instant) -> bool {
-        let is_accepted = self.receiver(side).push(received);
+    /// Hands a packet to software, now or as soon as there is room. It is lost where software takes
+    /// none.
+    pub(super) fn receive(&mut self, side: Side, received: Received, now: Instant) {
+        self.receiver(side).push(received);
         self.fill(side, now);
-        is_accepted
     }
 
     /// Writes what waits for room.
     pub(super) fn fill(&mut self, side: Side, now: Instant) {
         let memory = Arc::clone(&self.memory);
         let stamp = self.registers.cycle_timer.stamp(now);
-        match self.receiver(side).flush(&*memory, stamp) {
-            Ok(0) => {}
+        let written = self.receiver(side).flush(&*memory, stamp);
+        self.is_written(side, written);
+    }
+
+    /// Tells software of so many packets that were written, or that the context has died of it.
+    /// Whether there were any.
+    fn is_written(&mut self, side: Side, written: Result<usize, EventCode>) -> bool {
+        match written {
+            Ok(0) => return false,
             Ok(_) => self.raise(match side {
                 Side::Request => IntEvent::RQ_PKT,
                 Side::Response => IntEvent::RS_PKT,
             }),
-            Err(()) => {
-                self.receiver(side).die();
+            Err(event) => {
+                self.receiver(side).die(event);
                 self.raise(IntEvent::UNRECOVERABLE_ERROR);
+                return false;
             }
         }
+        true
     }
+}
+
+/// What the filter does not count for (5.14.1): quadlets of the configuration ROM, and the four CSRs.
+fn is_unfiltered(request: &IncomingRequest) -> bool {
+    let at = request.address.get();
+    let rom = csr::CONFIG_ROM.get()..csr::CONFIG_ROM.get() + csr::CONFIG_ROM_LENGTH;
+    let reads_rom = rom.contains(&at) && matches!(request.operation, Operation::ReadQuadlet);
+    reads_rom || Csrs::at(at).is_some()
 }

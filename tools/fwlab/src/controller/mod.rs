@@ -17,7 +17,11 @@
 //! - Bus resets: the events, the node's id, self-ID packets in memory, the packet in the receive
 //!   context for requests, filters, the change of the configuration ROM. Nothing is sent while
 //!   the event of a bus reset is not cleared.
-//! - Both transmit and both receive contexts, with any program that chapters 7 and 8 allow.
+//! - Both transmit and both receive contexts, with any program that chapters 7 and 8 allow. One
+//!   that never ends is paced.
+//! - Busy receivers: a request for which there is no room waits until software makes some, and the
+//!   transmit context that sent it waits too. After as many retries as ATRetries has, it ends with
+//!   ack_busy_X. A receive context that does not run is busy at once.
 //! - What the hardware answers itself: reads of the configuration ROM, the four CSRs, and the
 //!   memory below [`PhyUpperBound`](ohci_raw::regs::PHY_UPPER_BOUND) for nodes that the filter
 //!   names. Posted writes.
@@ -25,9 +29,14 @@
 //!
 //! # What is not
 //! - Isochronous contexts: they are reported, and die when they are to run. Streams go nowhere.
-//! - Time on the bus: what is sent arrives at once. A packet for which the receiver has no room
-//!   waits with the receiver, where on a real bus the sender repeats it after each ack_busy, at
-//!   most so often as ATRetries says; the sender has been told ack_pending.
+//! - Time on the bus: what is sent arrives at once. Only retries take time, and more than on a real
+//!   bus: see [`RETRY_INTERVAL`](ohci_raw::sim::RETRY_INTERVAL).
+//! - Busy responses: one for which the requester has no room waits there without limit, and its
+//!   sender has been told ack_complete. The other fields of ATRetries do nothing.
+//! - Split timeouts: the hardware has none for requests that it sent. SPLIT_TIMEOUT is a register of
+//!   the node's software, which waits for the response by its own clock. A late response is received
+//!   under its label, as on a real bus; it is lost where it comes later than
+//!   [`Bus::set_split_timeout`] allows.
 //! - A controller whose link is off is no node of the bus.
 //! - PHY packets but those of configuration; the GUID ROM; ack_tardy; cycle starts, and with that
 //!   the events of cycles that are lost, too long or inconsistent; dual-phase retries.
@@ -36,6 +45,8 @@
 mod bus_reset;
 mod context;
 mod incoming;
+mod isochronous;
+mod memory;
 mod outgoing;
 mod receive;
 mod registers;
@@ -47,12 +58,15 @@ mod window;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use ohci_raw::bus::{Event, Instant, NodeId, RequestHandle, Speed, Token};
+use ohci_raw::bus::{
+    Event, Generation, IncomingRequest, Instant, NodeId, RequestHandle, Speed, Token,
+};
 use ohci_raw::packet::ResponseKind;
 use ohci_raw::phy::{PhyEffect, PhyRegisters};
 use ohci_raw::regs::{ContextControl, HcControl, IntEvent};
 use ohci_raw::sim::{Bus, NodeIndex};
 
+pub use self::memory::{DmaError, Memory};
 use self::receive::Receive;
 use self::registers::{ISO_CONTEXTS, Registers};
 use self::transmit::Transmit;
@@ -62,31 +76,6 @@ const POWER_CLASS: u8 = 0;
 /// The PHY's vendor and product: nobody's.
 const PHY_VENDOR: u32 = 0;
 const PHY_PRODUCT: u32 = 0;
-
-/// An address that the machine's memory does not have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no memory at {address:#x} for {length} bytes")]
-pub struct DmaError {
-    /// Where.
-    pub address: u64,
-    /// How much.
-    pub length: usize,
-}
-
-/// The memory of the machine that the controller is in.
-pub trait Memory: Send + Sync {
-    /// Copies from it.
-    ///
-    /// # Errors
-    /// [`DmaError`]; what the buffer holds then is not said.
-    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), DmaError>;
-
-    /// Copies to it.
-    ///
-    /// # Errors
-    /// [`DmaError`]; some of the bytes may have been written.
-    fn write(&self, address: u64, bytes: &[u8]) -> Result<(), DmaError>;
-}
 
 /// Which of a pair of contexts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +91,8 @@ struct Outstanding {
     label: u8,
     kind: ResponseKind,
     speed: Speed,
+    /// Whether it is a write, which needs no response packet.
+    writes: bool,
 }
 
 /// An OHCI controller. See the [module](self).
@@ -113,6 +104,8 @@ pub struct Controller {
     id: NodeId,
     /// Counts the bus resets that this node has seen.
     generation: u8,
+    /// The bus's own count at the last one: behind it, the node's id is not known.
+    identified: Option<Generation>,
     at_request: Transmit,
     at_response: Transmit,
     ar_request: Receive,
@@ -127,9 +120,17 @@ pub struct Controller {
     outstanding: BTreeMap<Token, Outstanding>,
     next_token: u64,
     /// Requests that software is to answer, by who sent them and the label that they were given.
+    /// Those from before a bus reset stay: an answer that comes late must not be taken for another.
     unanswered: BTreeMap<(NodeId, u8), RequestHandle>,
+    /// Requests for software for which there was no room so far.
+    offered: VecDeque<IncomingRequest>,
     /// What the bus told while something was being sent.
     backlog: VecDeque<Event>,
+    acknowledged: VecDeque<Token>,
+    /// How many packets were sent at this instant.
+    burst: (Instant, u32),
+    /// When to go on after too many.
+    resume: Option<Instant>,
 }
 
 impl std::fmt::Debug for Controller {
@@ -155,6 +156,7 @@ impl Controller {
             phy: PhyRegisters::new(POWER_CLASS, PHY_VENDOR, PHY_PRODUCT),
             id: NodeId::local(0),
             generation: 0,
+            identified: None,
             at_request: Transmit::default(),
             at_response: Transmit::default(),
             ar_request: Receive::default(),
@@ -167,7 +169,11 @@ impl Controller {
             outstanding: BTreeMap::new(),
             next_token: 0,
             unanswered: BTreeMap::new(),
+            offered: VecDeque::new(),
             backlog: VecDeque::new(),
+            acknowledged: VecDeque::new(),
+            burst: (Instant::ZERO, 0),
+            resume: None,
         }
     }
 
@@ -178,20 +184,35 @@ impl Controller {
         self.registers.pending()
     }
 
-    /// Takes in what the bus tells. To be called after everything that is done on the bus.
+    /// Takes in what the bus tells, and sends what the driver has appended. To be called after
+    /// everything that is done on the bus.
     pub fn run(&mut self, bus: &mut Bus, now: Instant) {
-        self.listen(bus);
-        while let Some(event) = self.backlog.pop_front() {
-            match event {
-                Event::BusReset(reset) => self.bus_reset(bus, &reset, now),
-                Event::Response { token, rcode, data } => self.response(token, rcode, &data, now),
-                Event::Request(request) => self.request(bus, request, now),
-            }
+        loop {
             self.listen(bus);
+            // What a packet has led to comes before the next packet.
+            if let Some(token) = self.acknowledged.pop_front() {
+                self.sent_is_taken(token, now);
+            } else if let Some(event) = self.backlog.pop_front() {
+                match event {
+                    Event::BusReset(reset) => self.bus_reset(bus, &reset, now),
+                    Event::Response { token, rcode, data } => {
+                        self.response(token, rcode, &data, now);
+                    }
+                    Event::Request(request) => self.request(bus, request, now),
+                }
+            } else if !self.send_next(bus, Side::Request, now)
+                && !self.send_next(bus, Side::Response, now)
+                && !self.take_offered(bus, now)
+            {
+                break;
+            }
         }
     }
 
     fn listen(&mut self, bus: &mut Bus) {
+        while let Some(token) = bus.poll_acknowledged(self.node) {
+            self.acknowledged.push_back(token);
+        }
         while let Some(event) = bus.poll_event(self.node) {
             self.backlog.push_back(event);
         }
@@ -206,11 +227,19 @@ impl Controller {
         let timer = self.registers.cycle_timer;
         let minute = awaits(IntEvent::CYCLE_64_SECONDS).then(|| timer.next_64_seconds(self.ticked));
         let cycle = awaits(IntEvent::CYCLE_SYNCH).then(|| timer.next_cycle(self.ticked));
-        minute.into_iter().chain(cycle).min()
+        [minute, cycle, self.resume].into_iter().flatten().min()
     }
 
-    /// Does what is due: the events of the cycle timer.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Does what is due: the events of the cycle timer, and packets that had to wait.
+    pub fn handle_timeout(&mut self, bus: &mut Bus, now: Instant) {
+        self.tick(now);
+        if self.resume.is_some_and(|at| at <= now) {
+            self.resume = None;
+            self.run(bus, now);
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
         let timer = self.registers.cycle_timer;
         if timer.next_64_seconds(self.ticked) <= now {
             self.raise(IntEvent::CYCLE_64_SECONDS);
@@ -235,7 +264,13 @@ impl Controller {
             next_token: self.next_token,
             ..fresh
         };
-        while bus.poll_event(self.node).is_some() {}
+        bus.forget_events(self.node);
+        self.set_retries(bus);
+    }
+
+    /// Has the bus repeat requests as often as ATRetries says.
+    fn set_retries(&self, bus: &mut Bus) {
+        bus.set_retries(self.node, (self.registers.at_retries & 0xf) as u8);
     }
 
     fn switch_link(&mut self, bus: &mut Bus, was: HcControl, now: Instant) {

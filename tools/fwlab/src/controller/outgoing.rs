@@ -1,6 +1,7 @@
 //! What becomes of the packets that a driver sends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ohci_raw::bus::{Event, Instant, NodeId, Operation, RCode, Response, Token, Transaction};
 use ohci_raw::packet::{self, Outgoing, ResponseKind, Route};
@@ -12,26 +13,36 @@ use super::receive::Received;
 use super::transmit::{Block, Broken, Transmit};
 use super::{Controller, Outstanding, Side};
 
+/// How many packets a controller sends at one instant, and how long it rests then. No driver has so
+/// many under way; a program that leads back into itself would never end.
+const BURST: u32 = 256;
+const REST: Duration = Duration::from_millis(10);
+
+/// What has become of a packet.
+enum Outcome {
+    /// It has ended so.
+    Ended(EventCode),
+    /// It waits for the bus to tell.
+    Sent(Token),
+}
+
 impl Controller {
-    /// Sends what the driver has appended.
-    pub(super) fn pump(&mut self, bus: &mut Bus, side: Side, now: Instant) {
+    /// Sends the next packet that the driver has appended. Whether anything was to be done.
+    pub(super) fn send_next(&mut self, bus: &mut Bus, side: Side, now: Instant) -> bool {
         // Software stops the contexts at a bus reset, and only then clears the event.
-        while !self.registers.int_event.contains(IntEvent::BUS_RESET) {
-            let memory = Arc::clone(&self.memory);
-            let fetched = self.transmit(side).fetch(&*memory);
-            let sent = match fetched {
-                Ok(None) => return,
-                Ok(Some(block)) => self.send_block(bus, side, &block, now),
-                Err(broken) => Err(broken),
-            };
-            if let Err(broken) = sent {
-                self.transmit(side).die(broken);
-                self.raise(IntEvent::UNRECOVERABLE_ERROR);
-                return;
-            }
-            // What the packet has led to comes after its own end.
-            self.run(bus, now);
+        if self.registers.int_event.contains(IntEvent::BUS_RESET)
+            || !self.transmit(side).is_due()
+            || !self.may_send(now)
+        {
+            return false;
         }
+        let memory = Arc::clone(&self.memory);
+        match self.transmit(side).fetch(&*memory) {
+            Ok(None) => return false,
+            Ok(Some(block)) => self.send_block(bus, side, block, now),
+            Err(broken) => self.transmit_dies(side, broken),
+        }
+        true
     }
 
     fn transmit(&mut self, side: Side) -> &mut Transmit {
@@ -41,32 +52,78 @@ impl Controller {
         }
     }
 
-    fn send_block(
-        &mut self,
-        bus: &mut Bus,
-        side: Side,
-        block: &Block,
-        now: Instant,
-    ) -> Result<(), Broken> {
-        let event = match (&block.packet, side) {
-            (Ok(packet), _) => self.send(bus, side, packet.clone(), now),
-            (Err(event), _) => *event,
+    fn transmit_dies(&mut self, side: Side, broken: Broken) {
+        self.transmit(side).die(broken);
+        self.raise(IntEvent::UNRECOVERABLE_ERROR);
+    }
+
+    /// Whether one more packet may be sent at this instant.
+    fn may_send(&mut self, now: Instant) -> bool {
+        if self.burst.0 != now {
+            self.burst = (now, 0);
+        }
+        if self.burst.1 == BURST {
+            self.resume.get_or_insert(now + REST);
+            return false;
+        }
+        self.burst.1 += 1;
+        true
+    }
+
+    fn send_block(&mut self, bus: &mut Bus, side: Side, block: Block, now: Instant) {
+        let outcome = match block.packet.clone() {
+            Ok(packet) => self.send(bus, side, packet, now),
+            Err(event) => Outcome::Ended(event),
         };
+        match outcome {
+            Outcome::Ended(event) => self.end_block(side, (&block, false), event, now),
+            Outcome::Sent(token) => self.transmit(side).wait(token, block),
+        }
+    }
+
+    /// A block's packet has ended so.
+    fn end_block(
+        &mut self,
+        side: Side,
+        (block, is_last): (&Block, bool),
+        event: EventCode,
+        now: Instant,
+    ) {
         let stamp = self.registers.cycle_timer.stamp(now);
         let memory = Arc::clone(&self.memory);
-        self.transmit(side).retire(&*memory, block, event, stamp)?;
-        if block.interrupts(event) {
-            self.raise(match side {
+        let transmit = self.transmit(side);
+        match transmit.retire(&*memory, block, (event, stamp), is_last) {
+            Err(broken) => self.transmit_dies(side, broken),
+            Ok(()) if block.interrupts(event) => self.raise(match side {
                 Side::Request => IntEvent::REQ_TX_COMPLETE,
                 Side::Response => IntEvent::RESP_TX_COMPLETE,
-            });
+            }),
+            Ok(()) => {}
         }
-        Ok(())
+    }
+
+    /// The receiver of a request has acknowledged it as pending.
+    pub(super) fn sent_is_taken(&mut self, token: Token, now: Instant) {
+        let ends =
+            |event: &Event| matches!(event, Event::Response { token: of, .. } if *of == token);
+        // What has ended by now is told in one: a write needs no response packet then.
+        if !self.backlog.iter().any(ends) {
+            self.end_sent(token, EventCode::AckPending, now);
+        }
+    }
+
+    /// The packet of this request, if it is the one under way, has ended so.
+    fn end_sent(&mut self, token: Token, event: EventCode, now: Instant) -> bool {
+        let sent = self.at_request.take_sent(token);
+        if let Some((block, is_last)) = &sent {
+            self.end_block(Side::Request, (block, *is_last), event, now);
+        }
+        sent.is_some()
     }
 
     /// Sends one packet, and says how it ended as far as the link can see.
-    fn send(&mut self, bus: &mut Bus, side: Side, packet: Outgoing, now: Instant) -> EventCode {
-        match (packet, side) {
+    fn send(&mut self, bus: &mut Bus, side: Side, packet: Outgoing, now: Instant) -> Outcome {
+        let event = match (packet, side) {
             (
                 Outgoing::Request {
                     destination,
@@ -79,16 +136,17 @@ impl Controller {
             ) => {
                 let token = Token(self.next_token);
                 self.next_token += 1;
+                let writes = matches!(
+                    operation,
+                    Operation::WriteQuadlet { .. } | Operation::WriteBlock { .. }
+                );
                 let outstanding = Outstanding {
                     peer: destination,
                     label,
                     kind: ResponseKind::to(&operation),
                     speed,
+                    writes,
                 };
-                let writes = matches!(
-                    operation,
-                    Operation::WriteQuadlet { .. } | Operation::WriteBlock { .. }
-                );
                 self.outstanding.insert(token, outstanding);
                 let transaction = Transaction {
                     token,
@@ -100,7 +158,7 @@ impl Controller {
                 };
                 bus.send(self.node, transaction, now);
                 self.listen(bus);
-                self.acknowledgement(token, writes)
+                return Outcome::Sent(token);
             }
             (
                 Outgoing::Response {
@@ -124,34 +182,8 @@ impl Controller {
             }
             (Outgoing::Stream, Side::Request) => EventCode::AckComplete,
             _ => EventCode::TcodeError,
-        }
-    }
-
-    /// How a request was acknowledged: what the bus has told of it by now decides, and what is no
-    /// packet of its own is taken out of that.
-    fn acknowledgement(&mut self, token: Token, writes: bool) -> EventCode {
-        let position = self
-            .backlog
-            .iter()
-            .position(|event| matches!(event, Event::Response { token: of, .. } if *of == token));
-        let rcode = position.and_then(|at| match self.backlog.get(at) {
-            Some(Event::Response { rcode, .. }) => Some(*rcode),
-            _ => None,
-        });
-        let event = match rcode {
-            // A write that has ended by now needs no response packet.
-            Some(RCode::COMPLETE) if writes => EventCode::AckComplete,
-            Some(RCode::NO_ACK) => EventCode::MissingAck,
-            Some(RCode::BUSY) => EventCode::AckBusyX,
-            Some(RCode::GENERATION) => EventCode::Flushed,
-            Some(RCode::SEND_ERROR) => EventCode::Unknown,
-            Some(_) | None => return EventCode::AckPending,
         };
-        if let Some(at) = position {
-            self.backlog.remove(at);
-        }
-        self.outstanding.remove(&token);
-        event
+        Outcome::Ended(event)
     }
 
     fn respond(
@@ -177,6 +209,19 @@ impl Controller {
         let Some(outstanding) = self.outstanding.remove(&token) else {
             return;
         };
+        let acknowledgement = match rcode {
+            RCode::COMPLETE if outstanding.writes => EventCode::AckComplete,
+            RCode::NO_ACK => EventCode::MissingAck,
+            RCode::BUSY => EventCode::AckBusyX,
+            RCode::GENERATION => EventCode::Flushed,
+            RCode::SEND_ERROR => EventCode::Unknown,
+            _ => EventCode::AckPending,
+        };
+        let was_sent = self.end_sent(token, acknowledgement, now);
+        if was_sent && acknowledgement != EventCode::AckPending {
+            // There is no more to tell.
+            return;
+        }
         if rcode.0 > 0xf {
             // Nothing came: software has its own clock for that.
             return;

@@ -14,8 +14,8 @@ use zerocopy::FromBytes as _;
 use super::Memory;
 use super::context::Context;
 
-/// How many packets wait for room. On a real bus they wait with their senders, who try again; a
-/// node has 64 labels for each other node.
+/// How many packets wait for room: responses, of which a driver has asked for as many as it has
+/// labels, and the packet of the last bus reset.
 const HELD_MAX: usize = 256;
 /// How many buffers one packet may lie across.
 const BUFFERS_MAX: usize = 64;
@@ -61,13 +61,26 @@ impl Receive {
         self.context.take_wake();
     }
 
-    /// Takes a packet in. Whether it is accepted; it is written by [`Self::flush`].
-    pub(super) fn push(&mut self, received: Received) -> bool {
-        let is_accepted = self.context.runs() && self.held.len() < HELD_MAX;
-        if is_accepted {
+    /// Takes a packet in, which is written by [`Self::flush`]. It is lost where the context does not
+    /// run, or holds too many.
+    pub(super) fn push(&mut self, received: Received) {
+        if self.context.runs() && self.held.len() < HELD_MAX {
             self.held.push_back(received);
         }
-        is_accepted
+    }
+
+    /// Writes a packet at once, or not at all. Whether there was room.
+    pub(super) fn offer(
+        &mut self,
+        memory: &dyn Memory,
+        received: &Received,
+        timestamp: u16,
+    ) -> Result<bool, EventCode> {
+        if !self.context.runs() || !self.held.is_empty() {
+            return Ok(false);
+        }
+        self.context.set_active(true);
+        self.write(memory, received, timestamp)
     }
 
     /// Forgets what waits for room.
@@ -76,7 +89,11 @@ impl Receive {
     }
 
     /// Writes what there is room for. How many packets that were.
-    pub(super) fn flush(&mut self, memory: &dyn Memory, timestamp: u16) -> Result<usize, ()> {
+    pub(super) fn flush(
+        &mut self,
+        memory: &dyn Memory,
+        timestamp: u16,
+    ) -> Result<usize, EventCode> {
         let mut written = 0;
         while self.context.runs() {
             let Some(received) = self.held.front().cloned() else {
@@ -98,7 +115,7 @@ impl Receive {
         memory: &dyn Memory,
         received: &Received,
         timestamp: u16,
-    ) -> Result<bool, ()> {
+    ) -> Result<bool, EventCode> {
         self.context.received(received.event, received.speed);
         let mut bytes = received.packet.clone();
         let trailer = u32::from(self.context.status()) << 16 | u32::from(timestamp);
@@ -112,7 +129,7 @@ impl Receive {
             let (part, others) = rest.split_at(rest.len().min(usize::from(buffer.room())));
             memory
                 .write(buffer.data + u64::from(buffer.filled), part)
-                .map_err(|_| ())?;
+                .map_err(|_| EventCode::DataWrite)?;
             buffer.filled += part.len() as u16;
             rest = others;
         }
@@ -121,14 +138,18 @@ impl Receive {
             let [s0, s1] = self.context.status().to_le_bytes();
             memory
                 .write(buffer.descriptor + 12, &[c0, c1, s0, s1])
-                .map_err(|_| ())?;
+                .map_err(|_| EventCode::DataWrite)?;
         }
         self.current = buffers.last().copied();
         Ok(true)
     }
 
     /// The buffers from the current one on that have room for so many bytes, if there are enough.
-    fn find_room(&self, memory: &dyn Memory, length: usize) -> Result<Option<Vec<Buffer>>, ()> {
+    fn find_room(
+        &self,
+        memory: &dyn Memory,
+        length: usize,
+    ) -> Result<Option<Vec<Buffer>>, EventCode> {
         let mut buffers: Vec<Buffer> = Vec::new();
         let mut room = 0;
         let mut last = self.current;
@@ -146,7 +167,7 @@ impl Receive {
                 return Ok(None);
             }
             if buffers.len() == BUFFERS_MAX {
-                return Err(());
+                return Err(EventCode::Unknown);
             }
             let next = read_buffer(memory, branch)?;
             room += usize::from(next.room());
@@ -157,21 +178,22 @@ impl Receive {
     }
 
     /// The program or the buffers cannot be reached.
-    pub(super) fn die(&mut self) {
-        self.context.end_with(EventCode::DescriptorRead);
+    pub(super) fn die(&mut self, event: EventCode) {
+        self.context.end_with(event);
         self.context.control |= ContextControl::DEAD;
         self.context.set_active(false);
         self.held.clear();
     }
 }
 
-fn read_descriptor(memory: &dyn Memory, address: u64) -> Result<Descriptor, ()> {
+fn read_descriptor(memory: &dyn Memory, address: u64) -> Result<Descriptor, EventCode> {
+    let unreadable = EventCode::DescriptorRead;
     let mut bytes = [0; DESCRIPTOR_LENGTH as usize];
-    memory.read(address, &mut bytes).map_err(|_| ())?;
-    Descriptor::read_from_bytes(&bytes).map_err(|_| ())
+    memory.read(address, &mut bytes).map_err(|_| unreadable)?;
+    Descriptor::read_from_bytes(&bytes).map_err(|_| unreadable)
 }
 
-fn read_buffer(memory: &dyn Memory, branch: Branch) -> Result<Buffer, ()> {
+fn read_buffer(memory: &dyn Memory, branch: Branch) -> Result<Buffer, EventCode> {
     let descriptor = read_descriptor(memory, branch.address())?;
     Ok(Buffer {
         descriptor: branch.address(),

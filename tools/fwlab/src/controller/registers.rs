@@ -169,14 +169,19 @@ pub(super) struct CycleTimer {
 impl CycleTimer {
     const TICKS_PER_CYCLE: u64 = 3072;
     const CYCLES_PER_SECOND: u64 = 8000;
+    const NANOS_PER_SECOND: u128 = 1_000_000_000;
     const TICKS_PER_SECOND: u64 = Self::TICKS_PER_CYCLE * Self::CYCLES_PER_SECOND;
     /// The seconds have 7 bits.
     const WRAP: u64 = 128 * Self::TICKS_PER_SECOND;
 
-    fn ticks(self, now: Instant) -> u64 {
+    /// Ticks since the start of the bus's clock.
+    fn elapsed(now: Instant) -> u128 {
         let nanos = u128::from(now.as_nanos());
-        let ticks = nanos * u128::from(Self::TICKS_PER_SECOND) / 1_000_000_000;
-        (ticks as u64).wrapping_add(self.ahead) % Self::WRAP
+        nanos * u128::from(Self::TICKS_PER_SECOND) / Self::NANOS_PER_SECOND
+    }
+
+    fn ticks(self, now: Instant) -> u64 {
+        (Self::elapsed(now) as u64).wrapping_add(self.ahead) % Self::WRAP
     }
 
     /// What the register says.
@@ -214,8 +219,10 @@ impl CycleTimer {
 
     fn next_multiple_of(self, ticks: u64, now: Instant) -> Instant {
         let left = ticks - self.ticks(now) % ticks;
-        let nanos = u128::from(left) * 1_000_000_000 / u128::from(Self::TICKS_PER_SECOND) + 1;
-        Instant::from_nanos(now.as_nanos().saturating_add(nanos as u64))
+        let due = Self::elapsed(now) + u128::from(left);
+        // The first nanosecond at which so many have elapsed.
+        let nanos = (due * Self::NANOS_PER_SECOND).div_ceil(Self::TICKS_PER_SECOND.into());
+        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 

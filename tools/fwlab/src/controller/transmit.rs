@@ -1,6 +1,7 @@
 //! A transmit context: walks the program that software appends to, block by block (OHCI 1.1,
 //! chapter 7).
 
+use ohci_raw::bus::Token;
 use ohci_raw::descriptor::{Branch, Command, DESCRIPTOR_LENGTH, Descriptor};
 use ohci_raw::packet::{DATA_MAX, HEADER_MAX, Outgoing};
 use ohci_raw::regs::{ContextControl, EventCode};
@@ -29,6 +30,15 @@ impl Block {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Broken(pub(super) EventCode);
 
+/// A block whose packet was sent, and is not acknowledged yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Sent {
+    token: Token,
+    block: Block,
+    /// Software has stopped the context meanwhile: its program does not go on from here.
+    is_last: bool,
+}
+
 /// A transmit context.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transmit {
@@ -37,15 +47,49 @@ pub(super) struct Transmit {
     next: Branch,
     /// The last descriptor that was done, whose branch software fills in later.
     last: Option<u64>,
+    sent: Option<Sent>,
 }
 
 impl Transmit {
-    /// Software has written the control register's set address. Whether it may now go on.
+    /// Software has written the control register's set address.
     pub(super) fn set(&mut self, value: u32) {
         if self.context.set(value) {
             self.next = self.context.command_ptr;
             self.last = None;
         }
+    }
+
+    /// Software has written the control register's clear address. A packet on its way is not
+    /// called back: the context is active until it has ended.
+    pub(super) fn clear(&mut self, value: u32) {
+        self.context.clear(value);
+        if let Some(sent) = &mut self.sent
+            && !self.context.control.contains(ContextControl::RUN)
+        {
+            sent.is_last = true;
+            self.context.set_active(true);
+        }
+    }
+
+    /// Whether there may be a block to send now.
+    pub(super) fn is_due(&self) -> bool {
+        let woken = self.context.control.contains(ContextControl::WAKE);
+        self.sent.is_none() && self.context.runs() && (self.next.z() != 0 || woken)
+    }
+
+    /// The block's packet was sent, and is not acknowledged yet.
+    pub(super) fn wait(&mut self, token: Token, block: Block) {
+        self.sent = Some(Sent {
+            token,
+            block,
+            is_last: false,
+        });
+    }
+
+    /// The block that waits for this packet to be acknowledged; now it does not any more.
+    pub(super) fn take_sent(&mut self, token: Token) -> Option<(Block, bool)> {
+        let sent = self.sent.take_if(|sent| sent.token == token)?;
+        Some((sent.block, sent.is_last))
     }
 
     /// The next block to send, if there is one.
@@ -67,13 +111,14 @@ impl Transmit {
         read_block(memory, self.next).map(Some)
     }
 
-    /// The block's packet has ended so: tells software, and goes on to the next block.
+    /// The block's packet has ended so: tells software, and goes on to the next block unless it was
+    /// the last one.
     pub(super) fn retire(
         &mut self,
         memory: &dyn Memory,
         block: &Block,
-        event: EventCode,
-        timestamp: u16,
+        (event, timestamp): (EventCode, u16),
+        is_last: bool,
     ) -> Result<(), Broken> {
         let (address, mut last) = block.last;
         self.context.end_with(event);
@@ -84,12 +129,16 @@ impl Transmit {
         memory
             .write(address + 12, status)
             .map_err(|_| Broken(EventCode::DataWrite))?;
-        self.next = last.branch();
-        self.last = Some(address);
+        if !is_last {
+            self.next = last.branch();
+            self.last = Some(address);
+        }
+        let goes_on = self.context.runs() && self.next.z() != 0;
+        self.context.set_active(goes_on);
         Ok(())
     }
 
-    /// Software has met a program that cannot be walked.
+    /// The context has met a program that cannot be walked.
     pub(super) fn die(&mut self, broken: Broken) {
         self.context.end_with(broken.0);
         self.context.control |= ContextControl::DEAD;

@@ -2,9 +2,7 @@
 
 use ohci_raw::bus::Instant;
 use ohci_raw::descriptor::Branch;
-use ohci_raw::regs::{
-    self, ContextControl, HcControl, IntEvent, LinkControl, context, node_id, phy_control,
-};
+use ohci_raw::regs::{self, HcControl, IntEvent, LinkControl, context, node_id, phy_control};
 use ohci_raw::sim::Bus;
 
 use super::context::Context;
@@ -14,15 +12,13 @@ use super::{Controller, Side};
 /// In CSRControl: the compare-swap is done.
 const CSR_DONE: u32 = 1 << 31;
 /// Which registers of a context there are, from its first one on.
-const CONTEXT_LENGTH: u32 = 0x20;
-/// An isochronous transmit context has half as many.
-const ISO_XMIT_LENGTH: u32 = 0x10;
+pub(super) const CONTEXT_LENGTH: u32 = 0x20;
 
 impl Controller {
     /// Reads the register at `offset` bytes. Reserved ones, and offsets that are no multiple of 4
     /// or behind the end, read as 0.
     pub fn read(&mut self, offset: u32, bus: &Bus, now: Instant) -> u32 {
-        self.handle_timeout(now);
+        self.tick(now);
         let r = &self.registers;
         match offset {
             regs::VERSION => VERSION,
@@ -75,7 +71,8 @@ impl Controller {
     }
 
     fn node_id(&self, bus: &Bus) -> u32 {
-        if bus.id_of(self.node).is_none() {
+        let is_identified = self.identified == Some(bus.generation());
+        if bus.id_of(self.node).is_none() || !is_identified {
             return 0;
         }
         let self_ids = bus.self_ids_seen_by(self.node);
@@ -123,12 +120,14 @@ impl Controller {
             }
             regs::INT_EVENT_CLEAR => {
                 self.registers.int_event -= IntEvent::from_bits_truncate(value);
-                self.pump(bus, Side::Request, now);
-                self.pump(bus, Side::Response, now);
+            }
+            regs::AT_RETRIES => {
+                self.registers.write(offset, value);
+                self.set_retries(bus);
             }
             regs::PHY_CONTROL => self.access_phy(value, bus, now),
             regs::ISOCHRONOUS_CYCLE_TIMER => self.registers.cycle_timer.write(value, now),
-            regs::AT_REQUEST..regs::ISO_XMIT => self.write_context(offset, value, bus, now),
+            regs::AT_REQUEST..regs::ISO_XMIT => self.write_context(offset, value, now),
             regs::ISO_XMIT..regs::END => self.write_iso(offset, value),
             _ => self.registers.write(offset, value),
         }
@@ -188,18 +187,14 @@ impl Controller {
         }
     }
 
-    fn write_context(&mut self, offset: u32, value: u32, bus: &mut Bus, now: Instant) {
+    fn write_context(&mut self, offset: u32, value: u32, now: Instant) {
         let register = offset % CONTEXT_LENGTH;
         let base = offset - register;
         match (register, base) {
-            (context::CONTROL_SET, regs::AT_REQUEST) => {
-                self.at_request.set(value);
-                self.pump(bus, Side::Request, now);
-            }
-            (context::CONTROL_SET, regs::AT_RESPONSE) => {
-                self.at_response.set(value);
-                self.pump(bus, Side::Response, now);
-            }
+            (context::CONTROL_SET, regs::AT_REQUEST) => self.at_request.set(value),
+            (context::CONTROL_SET, regs::AT_RESPONSE) => self.at_response.set(value),
+            (context::CONTROL_CLEAR, regs::AT_REQUEST) => self.at_request.clear(value),
+            (context::CONTROL_CLEAR, regs::AT_RESPONSE) => self.at_response.clear(value),
             (context::CONTROL_SET, regs::AR_REQUEST) => {
                 self.ar_request.set(value);
                 self.fill(Side::Request, now);
@@ -222,51 +217,6 @@ impl Controller {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// The number of the isochronous context at `offset`, both kinds counted in one row, and the
-    /// register within it; `None` where none is reported.
-    fn iso_context(offset: u32) -> Option<(usize, u32)> {
-        let (number, register, kind) = if offset < regs::ISO_RECV {
-            let at = offset - regs::ISO_XMIT;
-            (at / ISO_XMIT_LENGTH, at % ISO_XMIT_LENGTH, 0)
-        } else {
-            let at = offset - regs::ISO_RECV;
-            (
-                at / CONTEXT_LENGTH,
-                at % CONTEXT_LENGTH,
-                ISO_CONTEXTS.count_ones(),
-            )
-        };
-        let is_reported = number < ISO_CONTEXTS.count_ones();
-        is_reported.then_some(((number + kind) as usize, register))
-    }
-
-    fn read_iso(&self, offset: u32) -> u32 {
-        match Self::iso_context(offset) {
-            Some((number, context::CONTROL_SET | context::CONTROL_CLEAR)) => self
-                .iso_control
-                .get(number)
-                .map_or(0, |control| control.bits()),
-            _ => 0,
-        }
-    }
-
-    /// No isochronous context runs: one that is to run is dead at once.
-    fn write_iso(&mut self, offset: u32, value: u32) {
-        let Some((number, register)) = Self::iso_context(offset) else {
-            return;
-        };
-        let asked = ContextControl::from_bits_truncate(value) & ContextControl::RUN;
-        if let Some(control) = self.iso_control.get_mut(number)
-            && !asked.is_empty()
-        {
-            match register {
-                context::CONTROL_SET => *control = asked | ContextControl::DEAD,
-                context::CONTROL_CLEAR => *control = ContextControl::empty(),
-                _ => {}
-            }
         }
     }
 }

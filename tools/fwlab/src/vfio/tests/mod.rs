@@ -3,6 +3,7 @@ mod dma;
 mod guest;
 mod hostile;
 mod interrupts;
+mod registers;
 mod server;
 
 use std::fs::File;
