@@ -23,8 +23,8 @@ fn a_disk_of_the_kernels_own(kernel: &str) {
          dmesg | grep firewire_sbp2");
     assert!(said.starts_with("163840\n"), "{said}");
     for expected in [
-        "Vendor identification: fwshare",
-        "Product identification: emulated disk",
+        "Vendor identification: OXFORD",
+        "Product identification: IDE DISK",
         "logged in to LUN 0000 (0 retries)",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");

@@ -43,7 +43,7 @@ fn a_disk_of_fwshares(kernel: &str) {
     let spec = with_fwshare(disk::spec(&guests, 1));
     let guest = Guest::start(&spec).expect("a guest");
     let said = guest.sh("await 30 test -e /dev/fw1; fwshare scan");
-    assert!(said.contains("emulated disk"), "{said}");
+    assert!(said.contains("OXFORD IDE Device LUN 0"), "{said}");
     guest.sh(LOGIN);
     assert_eq!(guest.sh("cat /sys/block/nbd0/size"), "163840\n");
     disk::judge_disk(&guest, "/dev/nbd0", &image);

@@ -13,6 +13,7 @@ cd /sys/kernel/config/target
 mkdir -p core/fileio_0/disk0
 echo fd_dev_name=/tmp/disk,fd_dev_size=83886080 > core/fileio_0/disk0/control
 echo 1 > core/fileio_0/disk0/enable
+await 30 test -e /sys/bus/firewire/devices/fw0/guid
 guid=$(cat /sys/bus/firewire/devices/fw0/guid)
 mkdir -p sbp/${guid#0x}/tpgt_1/lun/lun_0
 ln -s /sys/kernel/config/target/core/fileio_0/disk0 sbp/${guid#0x}/tpgt_1/lun/lun_0/disk0

@@ -1,4 +1,4 @@
-//! The host's side of the channel to the guest's agent (`init.sh`).
+//! The host's side of the channel to the guest's agent (`start.sh`).
 //!
 //! The guest says `ready` when it is up, and `done NUMBER STATUS` for each command that has ended.
 //! The host says the number of a command that is to be run, whose script it has put in the folder

@@ -60,7 +60,10 @@ pub(super) fn write(spec: &GuestSpec, shell: bool, to: &Path) -> Result<(), VmEr
     for folder in ["proc", "sys", "dev", "etc", "usr/lib64", "usr/lib/busybox"] {
         tree.put(Path::new("/").join(folder), DIRECTORY, "");
     }
-    tree.put("/init", PROGRAM, include_str!("init.sh"));
+    // Busybox's init waits for processes whose parents have gone.
+    tree.put("/init", SYMBOLIC_LINK, "usr/bin/busybox");
+    tree.put("/etc/inittab", PLAIN, "::sysinit:/etc/fwlab/start\n");
+    tree.put("/etc/fwlab/start", PROGRAM, include_str!("start.sh"));
     tree.put("/etc/passwd", PLAIN, "root:x:0:0:root:/root:/bin/sh\n");
     tree.put("/etc/group", PLAIN, "root:x:0:\n");
     tree.put("/etc/fwlab/settings", PLAIN, settings(spec, shell).as_str());

@@ -2,7 +2,7 @@
 //! needs, in a guest that is up in seconds and leaves nothing behind.
 //!
 //! ```text
-//!  Guest ── run, spawn ──> agent (init.sh) ── sh ──> what was asked for
+//!  Guest ── run, spawn ──> agent (start.sh) ── sh ──> what was asked for
 //!    │ starts                     /host = a folder of the host
 //!    v
 //!  QEMU ── vfio-user ──> Seat ──> the bus

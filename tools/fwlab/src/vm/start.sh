@@ -1,6 +1,6 @@
 #!/usr/bin/busybox sh
-# The first process of a guest: sets up what a program expects of a Linux system, and then runs
-# the commands that come through the channel "fwlab", or a shell on the console.
+# What a guest's init runs: sets up what a program expects of a Linux system, and then runs the
+# commands that come through the channel "fwlab", or a shell on the console.
 export PATH=/usr/sbin:/usr/bin:/usr/lib/busybox HOME=/root TERM=${TERM:-linux}
 /usr/bin/busybox --install -s /usr/lib/busybox
 mount -t proc proc /proc
