@@ -1,9 +1,16 @@
 //! The kernel's own initiator, with its default parameters, at our bridge.
 
-use fwlab::vm::Guest;
+use fwlab::vm::{Guest, GuestSpec};
 use fwshare_tests::{Guests, InGuest};
 
 use crate::disk;
+
+/// Adds the kernel's driver, with these parameters.
+pub(crate) fn with_firewire_sbp2(spec: GuestSpec, parameters: &str) -> GuestSpec {
+    spec.module("sd_mod")
+        .module("sg")
+        .module(&format!("firewire-sbp2 {parameters}"))
+}
 
 fn a_disk_of_the_kernels_own(kernel: &str) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -12,10 +19,7 @@ fn a_disk_of_the_kernels_own(kernel: &str) {
     let Some(guests) = Guests::with_kernel(&[&bridge], Some(kernel)) else {
         return;
     };
-    let spec = disk::spec(&guests, 1).program("sg_inq");
-    let spec = ["firewire-sbp2", "sd_mod", "sg"]
-        .into_iter()
-        .fold(spec, |spec, module| spec.module(module));
+    let spec = with_firewire_sbp2(disk::spec(&guests, 1), "").program("sg_inq");
     let guest = Guest::start(&spec).expect("a guest");
     let said = guest.sh("await 30 test -b /dev/sda
          cat /sys/block/sda/size

@@ -6,10 +6,16 @@
 //! | `firewire_sbp2` | kernel | our bridge |
 //! | `login` | `fwshare login` on a real `/dev/fw*` | our bridge |
 //! | `sbp_target` | `fwshare login` | kernel |
+//! | `company` | kernel and `fwshare login` | our bridge |
+//! | `resets` | `fwshare login` twice, and kernel | our bridge |
+//! | `serve` | kernel | `fwshare serve` on a real `/dev/fw0` |
 //!
 //! `docs/lab.md` tells what each of them shows, and how to do the same by hand.
 
+mod company;
 mod disk;
 mod firewire_sbp2;
 mod login;
+mod resets;
 mod sbp_target;
+mod serve;

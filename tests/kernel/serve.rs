@@ -1,0 +1,53 @@
+//! `fwshare serve` on a controller's own `/dev/fw0`, with the kernel's driver as its initiator.
+
+use fwlab::vm::Guest;
+use fwshare_tests::{Guests, InGuest, fwshare_program, pattern};
+
+use crate::disk;
+use crate::firewire_sbp2::with_firewire_sbp2;
+
+#[test]
+fn a_host_is_a_disk_for_the_kernel_of_another() {
+    let Some(guests) = Guests::new(&[]) else {
+        return;
+    };
+    let host = with_firewire_sbp2(disk::spec(&guests, 1), "").program("sg_inq");
+    let host = Guest::launch(&host).expect("a guest");
+    let served = guests.spec(2).program(&fwshare_program());
+    let served = Guest::launch(&served).expect("a guest");
+    host.wait_until_up().expect("up");
+    served.wait_until_up().expect("up");
+    served.sh("await 30 test -e /dev/fw0
+         truncate -s 80M /tmp/disk
+         fwshare serve --image /tmp/disk --json > /run/serve.json 2> /run/serve.err &
+         echo $! > /run/serve.pid
+         is_there() { test -s /run/serve.json || { cat /run/serve.err; false; }; }
+         await 30 is_there
+         cat /run/serve.json");
+    let said = host.sh("await 60 test -b /dev/sda
+         cat /sys/block/sda/size
+         sg_inq /dev/sda");
+    assert!(said.starts_with("163840\n"), "{said}");
+    let data = pattern(16 << 20, 3);
+    std::fs::write(host.folder().join("data"), &data).expect("a file");
+    host.sh("dd if=/host/data of=/dev/sda bs=1M oflag=direct conv=fsync
+         dd if=/dev/sda bs=1M count=16 iflag=direct > /tmp/read
+         cmp /tmp/read /host/data
+         mkdir -p /mnt");
+    served.sh("cp /tmp/disk /host/disk");
+    let stored = std::fs::read(served.folder().join("disk")).expect("the image");
+    assert!(stored[..data.len()] == data, "the image has something else");
+    host.sh("mkfs.ext4 -q -F /dev/sda
+         mount -t ext4 /dev/sda /mnt
+         dd if=/host/data of=/mnt/data bs=1M
+         umount /mnt
+         e2fsck -fn /dev/sda
+         rmmod firewire_sbp2");
+    // Its end in good order, and the disk is gone from the bus.
+    let said = served.sh("kill -INT $(cat /run/serve.pid)
+         gone() { ! kill -0 $(cat /run/serve.pid); }
+         await 30 gone
+         cat /run/serve.json /run/serve.err");
+    assert!(said.contains("02000000f05b2000"), "{said}");
+    host.sh("no_unit() { ! test -e /sys/bus/firewire/devices/fw1.0; }; await 30 no_unit");
+}
