@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fwlab::vm::{Guest, GuestSpec};
-use fwshare_tests::{Guests, InGuest};
+use fwshare_tests::{Guests, InGuest, pattern};
 
 use crate::disk;
 use crate::firewire_sbp2::with_firewire_sbp2;
@@ -49,7 +49,7 @@ fn a_disk_of_the_kernels_target(kernel: &str) {
         let said = host.sh("fwshare logins || true");
         println!("round {round}: fwshare logins says\n{said}");
         if round == 0 {
-            let data = fwshare_tests::pattern(16 << 20, 7);
+            let data = pattern(16 << 20, 7);
             std::fs::write(host.folder().join("data"), data).expect("the data");
             host.sh("dd if=/host/data of=/dev/nbd0 bs=1M oflag=direct conv=fsync");
         }
@@ -110,4 +110,27 @@ fn a_disk_of_debian_12s_target() {
 #[test]
 fn a_disk_of_the_backported_target() {
     a_disk_of_the_kernels_target("backports");
+}
+
+/// Linux 7.3 at both ends was seen to stall for 30 s, until its SCSI layer aborted a command, on a
+/// controller that answered sooner than any bus could. How often it does is printed.
+#[test]
+fn the_backported_kernel_at_both_ends() {
+    let Some(guests) = Guests::with_kernel(&[], Some("backports")) else {
+        return;
+    };
+    let host = with_firewire_sbp2(disk::spec(&guests, 1), "");
+    let host = Guest::launch(&host).expect("a guest");
+    let disk = Guest::launch(&target(guests.spec(2))).expect("a guest");
+    host.wait_until_up().expect("up");
+    disk.wait_until_up().expect("up");
+    disk.sh(TARGET);
+    std::fs::write(host.folder().join("data"), pattern(16 << 20, 8)).expect("the data");
+    let said = host.sh("await 90 test -b /dev/sda
+         dd if=/host/data of=/dev/sda bs=1M oflag=direct conv=fsync
+         dd if=/dev/sda bs=1M count=32 iflag=direct of=/dev/null
+         dd if=/dev/sda bs=1M count=16 iflag=direct > /tmp/read
+         cmp /tmp/read /host/data
+         echo aborts: $(dmesg | grep -c sbp2_scsi_abort)");
+    println!("{said}");
 }
