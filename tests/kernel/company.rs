@@ -36,7 +36,7 @@ fn the_kernel_and_fwshare_read_what_the_other_has_written() {
         for guest in [&kernel, &fwshare] {
             std::fs::write(guest.folder().join(format!("part{part}")), &data).expect("a file");
         }
-        let seek = part * LENGTH >> 20;
+        let seek = part * (LENGTH >> 20);
         guest.sh(&format!(
             "dd if=/host/part{part} of={device} bs=256k seek={seek}M oflag=direct,seek_bytes conv=fsync"
         ));
