@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -156,14 +157,22 @@ fn a_read_waits_for_an_event_even_if_it_is_not_to() {
     let Some(bus) = Bus::start(&["--bridge", "size=1M"]) else {
         return;
     };
+    let other = bus.open("host0/fw1", OFlag::empty());
     // Linux's firewire-cdev takes no notice of O_NONBLOCK.
     for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
-        let file = bus.open("host0/fw1", flags);
+        let mut file = bus.open("host0/fw1", flags);
         assert_eq!(ready(&file, 0), PollFlags::empty());
         let (info, state) = abi::get_info(file.as_fd(), abi::VERSION, 7, &mut []).unwrap();
         assert_eq!(info.version, 6);
         let mut reader = file.try_clone().unwrap();
-        let waiting = thread::spawn(move || read_event(&mut reader));
+        let number = reader.as_raw_fd();
+        let (task, is_task) = mpsc::channel();
+        let waiting = thread::spawn(move || {
+            task.send(nix::unistd::gettid()).unwrap();
+            read_event(&mut reader)
+        });
+        let task = PathBuf::from(format!("/proc/self/task/{}", is_task.recv().unwrap()));
+        wait_until_reading(&task, number);
         read_rom(&file, state.generation.get());
         match waiting.join().unwrap() {
             CdevEvent::Response {
@@ -171,17 +180,30 @@ fn a_read_waits_for_an_event_even_if_it_is_not_to() {
             } => assert_eq!(data, b"1394"),
             other => panic!("{other:?}"),
         }
-    }
-    // The other opener of the same file has nothing to do with it.
-    assert_eq!(ready(&impatient, 0), PollFlags::empty());
+        // The other opener of the same file has nothing to do with it.
+        assert_eq!(ready(&other, 0), PollFlags::empty());
 
-    // A bus reset is told to who has asked for it, and wakes a poll.
-    let polling = patient.try_clone().unwrap();
-    let waiting = thread::spawn(move || ready(&polling, u16::MAX));
-    bus.ctl("{\"do\":\"reset\",\"kind\":\"short\"}");
-    assert!(waiting.join().unwrap().contains(PollFlags::POLLIN));
-    let mut patient = patient;
-    assert!(matches!(read_event(&mut patient), CdevEvent::BusReset(_)));
+        // A bus reset is told to who has asked for it, and wakes a poll.
+        let polling = file.try_clone().unwrap();
+        let waiting = thread::spawn(move || ready(&polling, u16::MAX));
+        bus.ctl("{\"do\":\"reset\",\"kind\":\"short\"}");
+        assert!(waiting.join().unwrap().contains(PollFlags::POLLIN));
+        assert!(matches!(read_event(&mut file), CdevEvent::BusReset(_)));
+    }
+}
+
+/// Waits until a process or thread, by its folder in `/proc`, is in a read of this file.
+fn wait_until_reading(task: &Path, fd: i32) {
+    let start = Instant::now();
+    let read = format!("{} {fd:#x} ", nix::libc::SYS_read);
+    let is_reading = || {
+        let call = fs::read_to_string(task.join("syscall")).unwrap_or_default();
+        call.starts_with(&read)
+    };
+    while !is_reading() {
+        assert!(start.elapsed() < SOON);
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -198,16 +220,11 @@ fn a_reader_that_waits_can_be_killed() {
     let start = Instant::now();
     // Until it is in the read of this very file.
     let process = PathBuf::from(format!("/proc/{}", reader.id()));
-    let is_reading = || {
-        let file = fs::read_link(process.join("fd/3"));
-        let call = fs::read_to_string(process.join("syscall")).unwrap_or_default();
-        let read = format!("{} 0x3 ", nix::libc::SYS_read);
-        file.is_ok_and(|file| file == node) && call.starts_with(&read)
-    };
-    while !is_reading() {
+    while fs::read_link(process.join("fd/3")).ok().as_ref() != Some(&node) {
         assert!(start.elapsed() < SOON);
         thread::yield_now();
     }
+    wait_until_reading(&process, 3);
     kill(Pid::from_raw(reader.id() as i32), Signal::SIGTERM).unwrap();
     assert!(!reader.wait().unwrap().success());
     assert!(start.elapsed() < SOON);
