@@ -9,6 +9,7 @@
 //!
 //! `docs/lab.md` tells what each of them shows, and how to do the same by hand.
 
+mod cluster;
 mod disk;
 mod firewire_sbp2;
 mod login;
