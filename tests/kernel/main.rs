@@ -6,6 +6,7 @@
 //! | `firewire_sbp2` | kernel | our bridge |
 //! | `login` | `fwshare login` on a real `/dev/fw*` | our bridge |
 //! | `sbp_target` | `fwshare login` | kernel |
+//! | `cluster` | `fwshare login` in two guests with OCFS2, one of which is killed | our bridge |
 //!
 //! `docs/lab.md` tells what each of them shows, and how to do the same by hand.
 
