@@ -7,11 +7,13 @@
 //! | `login` | `fwshare login` on a real `/dev/fw*` | our bridge |
 //! | `sbp_target` | `fwshare login` | kernel |
 //! | `company` | kernel and `fwshare login` | our bridge |
+//! | `cluster` | `fwshare login` in two guests with OCFS2, one of which is killed | our bridge |
 //! | `resets` | `fwshare login` twice, and kernel | our bridge |
 //! | `serve` | kernel | `fwshare serve` on a real `/dev/fw0` |
 //!
 //! `docs/lab.md` tells what each of them shows, and how to do the same by hand.
 
+mod cluster;
 mod company;
 mod disk;
 mod firewire_sbp2;
