@@ -56,3 +56,23 @@ fn a_disk_of_debian_12s_kernel() {
 fn a_disk_of_the_backported_kernel() {
     a_disk_of_the_kernels_own("backports");
 }
+
+/// Message-signalled interrupts are what the driver takes if it may; the other rows have those.
+#[test]
+fn a_disk_by_a_line_interrupt() {
+    let Some(guests) = Guests::new(&["profile=oxfw911,size=16M"]) else {
+        return;
+    };
+    // QUIRK_NO_MSI in drivers/firewire/ohci.c.
+    let spec = with_firewire_sbp2(disk::spec(&guests, 1), "");
+    let spec = spec.kernel_argument("firewire_ohci.quirks=0x10");
+    let guest = Guest::start(&spec).expect("a guest");
+    let said = guest.sh("await 30 test -b /dev/sda
+         dd if=/dev/urandom of=/tmp/data bs=1M count=4
+         dd if=/tmp/data of=/dev/sda bs=1M oflag=direct
+         dd if=/dev/sda bs=1M count=4 iflag=direct > /tmp/read
+         cmp /tmp/read /tmp/data
+         grep firewire_ohci /proc/interrupts");
+    assert!(said.contains("IO-APIC"), "{said}");
+    assert!(!said.contains("MSI"), "{said}");
+}
