@@ -43,9 +43,7 @@ enum Content {
 struct Tree(BTreeMap<PathBuf, Entry>);
 
 /// Writes the file system of this guest.
-///
-/// `shell` is for a guest that has one on its console, and does not listen to the host.
-pub(super) fn write(spec: &GuestSpec, shell: bool, to: &Path) -> Result<(), VmError> {
+pub(super) fn write(spec: &GuestSpec, to: &Path) -> Result<(), VmError> {
     let mut tree = Tree::default();
     for (link, target) in [
         ("/bin", "usr/bin"),
@@ -63,7 +61,7 @@ pub(super) fn write(spec: &GuestSpec, shell: bool, to: &Path) -> Result<(), VmEr
     tree.put("/init", PROGRAM, include_str!("init.sh"));
     tree.put("/etc/passwd", PLAIN, "root:x:0:0:root:/root:/bin/sh\n");
     tree.put("/etc/group", PLAIN, "root:x:0:\n");
-    tree.put("/etc/fwlab/settings", PLAIN, settings(spec, shell).as_str());
+    tree.put("/etc/fwlab/settings", PLAIN, settings(spec).as_str());
     let modules: String = spec
         .modules
         .iter()
@@ -84,13 +82,12 @@ pub(super) fn write(spec: &GuestSpec, shell: bool, to: &Path) -> Result<(), VmEr
     file.flush().map_err(failed)
 }
 
-fn settings(spec: &GuestSpec, shell: bool) -> String {
+fn settings(spec: &GuestSpec) -> String {
     let address = match spec.network {
         Some(_) => format!("10.87.0.{}", spec.number),
         None => String::new(),
     };
-    let shell = if shell { "yes" } else { "" };
-    format!("name={}\naddress={address}\nshell={shell}\n", spec.name())
+    format!("name={}\naddress={address}\n", spec.name())
 }
 
 fn add_programs(spec: &GuestSpec, tree: &mut Tree) -> Result<(), VmError> {

@@ -124,7 +124,7 @@ fn append(spec: &GuestSpec) -> String {
 }
 
 /// In QEMU's options a comma is written twice.
-fn comma(path: &Path) -> String {
+pub(super) fn comma(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
 
