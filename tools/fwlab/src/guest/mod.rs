@@ -75,9 +75,9 @@ fn live(args: &VmArgs) -> Result<u8, Failure> {
     } else {
         Ok(())
     };
-    if ended.is_ok()
-        && let Err(error) = guest.power_off()
-    {
+    if ended.is_err() {
+        guest.kill();
+    } else if let Err(error) = guest.power_off() {
         tracing::warn!(%error, "it had to be killed");
     }
     drop(own_bus);
