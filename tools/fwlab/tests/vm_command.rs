@@ -4,12 +4,14 @@ mod support;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -217,6 +219,15 @@ struct Terminal {
     vm: Child,
 }
 
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Ok(None) = self.vm.try_wait() {
+            send(Signal::SIGTERM, &self.vm);
+            let _ = self.vm.wait();
+        }
+    }
+}
+
 impl Terminal {
     fn open(command: &mut Command) -> Self {
         let pty = openpty(None, None).expect("a terminal");
@@ -244,6 +255,10 @@ impl Terminal {
                 self.heard.drain(..at + expected.len());
                 return;
             }
+            let mut ours = [PollFd::new(self.ours.as_fd(), PollFlags::POLLIN)];
+            let patience = PollTimeout::try_from(SOON).expect("a time");
+            let came = poll(&mut ours, patience).expect("a terminal");
+            assert!(came > 0, "{expected:?} does not come, but {:?}", self.heard);
             let length = self.ours.read(&mut part).expect("a terminal");
             self.heard.push_str(&text(&part[..length]));
         }
@@ -275,7 +290,7 @@ fn a_shell_at_a_terminal_has_all_its_keys_and_its_status_is_passed_on() {
     let mut terminal = Terminal::open(command.args(["--number", "9", "--memory", "256"]));
     terminal.expect("guest9:~# ");
     assert!(terminal.is_raw());
-    terminal.key("ls /dev/fw1; sleep 1000; echo $((6 * 7))\r");
+    terminal.key("until [ -e /dev/fw1 ]; do sleep 0.1; done; ls /dev/fw1; sleep 1000\r");
     terminal.expect("\r\n/dev/fw1\r\n");
     // The guest's sleep is interrupted, and not fwlab.
     terminal.key("\x03");

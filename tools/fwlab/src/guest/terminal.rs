@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroU16;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -66,8 +67,8 @@ fn script() -> String {
     script
 }
 
-/// Rows and columns.
-fn size() -> Option<(u16, u16)> {
+/// Rows and columns, where the terminal knows them.
+fn size() -> Option<(NonZeroU16, NonZeroU16)> {
     let mut stty = Command::new("stty");
     let said = stty.arg("size").stdin(Stdio::inherit()).output().ok()?;
     let said = String::from_utf8(said.stdout).ok()?;

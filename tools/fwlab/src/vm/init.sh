@@ -39,12 +39,15 @@ done < /etc/fwlab/modules
 for port in /sys/class/virtio-ports/*; do
   [ "$(cat "$port/name")" != fwlab ] || channel=/dev/${port##*/}
 done
+# What a shell runs in the background ignores interruptions, and so does all that it starts.
+! /usr/bin/env --default-signal=INT true 2> /dev/null || interruptible="/usr/bin/env --default-signal=INT,QUIT"
 exec 3<> "$channel" || give_up "no channel"
 echo ready >&3
 while read -r number <&3; do
   [ "$number" != off ] || break
   {
-    /usr/bin/sh "/host/run/$number.sh" < /dev/null > "/host/run/$number.out" 2>&1 3>&-
+    # shellcheck disable=SC2086 # it is a command, or nothing
+    $interruptible /usr/bin/sh "/host/run/$number.sh" < /dev/null > "/host/run/$number.out" 2>&1 3>&-
     echo "done $number $?" >&3
   } &
 done

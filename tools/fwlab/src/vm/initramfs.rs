@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::iter::once;
 use std::path::{Component, Path, PathBuf};
 
 use cpio::newc::{Builder, trailer};
@@ -95,8 +94,12 @@ fn add_programs(spec: &GuestSpec, tree: &mut Tree) -> Result<(), VmError> {
     let busybox = files::program("busybox").ok_or_else(|| VmError::NoProgram("busybox".into()))?;
     add_libraries(&busybox, &mut libraries)?;
     tree.put_file(busybox, "/usr/bin/busybox");
-    // Busybox's own shell, as Debian has it, prefers its own commands to the programs.
-    for name in once("sh").chain(spec.programs.iter().map(String::as_str)) {
+    // Busybox's own shell, as Debian has it, prefers its own commands to the programs. Its env knows
+    // nothing of signals.
+    for name in ["sh", "env"]
+        .into_iter()
+        .chain(spec.programs.iter().map(String::as_str))
+    {
         let program = files::program(name).ok_or_else(|| VmError::NoProgram(name.to_owned()))?;
         add_libraries(&program, &mut libraries)?;
         let to = place_of(&program);
