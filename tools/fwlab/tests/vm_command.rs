@@ -4,7 +4,7 @@ mod support;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -89,8 +89,21 @@ impl Place {
     }
 }
 
-/// The next line, which has to come.
+/// Waits until there is something to read, which has to come.
+fn expect_input(from: impl AsFd, what: &str) {
+    let mut ends = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
+    let patience = PollTimeout::try_from(SOON).expect("a time");
+    assert!(
+        poll(&mut ends, patience).expect("a descriptor") > 0,
+        "{what}"
+    );
+}
+
+/// The next line, which comes in one piece.
 fn line(from: &mut BufReader<ChildStdout>) -> String {
+    if from.buffer().is_empty() {
+        expect_input(from.get_ref(), "a line");
+    }
     let mut line = String::new();
     from.read_line(&mut line).expect("a line");
     line
@@ -182,7 +195,7 @@ fn a_kernel_that_crashes_is_told_from_a_command_that_fails() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(125), "{said}");
     assert!(
-        said.contains("guest1 has ended") && said.contains("sysrq"),
+        said.contains("guest1 has ended") && said.contains("not syncing: sysrq"),
         "{said}"
     );
     assert!(place.is_empty() && !place.has_machine());
@@ -255,10 +268,8 @@ impl Terminal {
                 self.heard.drain(..at + expected.len());
                 return;
             }
-            let mut ours = [PollFd::new(self.ours.as_fd(), PollFlags::POLLIN)];
-            let patience = PollTimeout::try_from(SOON).expect("a time");
-            let came = poll(&mut ours, patience).expect("a terminal");
-            assert!(came > 0, "{expected:?} does not come, but {:?}", self.heard);
+            let missing = format!("{expected:?} does not come, but {:?}", self.heard);
+            expect_input(&self.ours, &missing);
             let length = self.ours.read(&mut part).expect("a terminal");
             self.heard.push_str(&text(&part[..length]));
         }
