@@ -35,10 +35,6 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-fn send(signal: Signal, process: &Child) {
-    kill(Pid::from_raw(process.id() as i32), signal).expect("a process");
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -109,10 +105,33 @@ fn line(from: &mut BufReader<ChildStdout>) -> String {
     line
 }
 
-fn piped(command: &mut Command) -> (Child, BufReader<ChildStdout>) {
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("fwlab");
-    let stdout = child.stdout.take().expect("a pipe");
-    (child, BufReader::new(stdout))
+/// `fwlab`, which does not outlive a test that fails.
+struct Fwlab(Child);
+
+impl Fwlab {
+    fn start(command: &mut Command) -> (Self, BufReader<ChildStdout>) {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("fwlab");
+        let stdout = child.stdout.take().expect("a pipe");
+        (Self(child), BufReader::new(stdout))
+    }
+
+    fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id() as i32), signal).expect("a process");
+    }
+
+    /// Waits for its end: its exit code.
+    fn end(&mut self) -> Option<i32> {
+        self.0.wait().expect("an end").code()
+    }
+}
+
+impl Drop for Fwlab {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            self.send(Signal::SIGTERM);
+            let _ = self.0.wait();
+        }
+    }
 }
 
 #[test]
@@ -137,7 +156,7 @@ fn a_command_has_its_files_is_heard_while_it_runs_and_its_status_is_passed_on() 
              sha256sum --version | head -n 1 >&2
              until [ -b /dev/sda ]; do sleep 0.1; done; cat /sys/block/sda/size; exit 7",
         );
-    let (mut vm, mut said) = piped(&mut command);
+    let (mut vm, mut said) = Fwlab::start(&mut command);
     // It goes on when this has been heard.
     assert_eq!(line(&mut said), "from outside\n");
     fs::write(place.host().join("go"), "").expect("a file");
@@ -146,7 +165,7 @@ fn a_command_has_its_files_is_heard_while_it_runs_and_its_status_is_passed_on() 
     assert!(rest.contains("GNU coreutils"), "{rest}");
     // A bridge was there without being asked for: 64 MiB.
     assert!(rest.ends_with("\n131072\n"), "{rest}");
-    assert_eq!(vm.wait().expect("an end").code(), Some(7));
+    assert_eq!(vm.end(), Some(7));
     let fetched = fs::read_to_string(files.file("fetched/deep/file"));
     assert_eq!(fetched.expect("a file"), "result\n");
     assert!(place.is_empty() && !place.has_machine());
@@ -210,11 +229,11 @@ fn a_killed_command_leaves_nothing_behind() {
         let place = Place::new();
         let mut command = place.vm();
         command.args(["--memory", "256", "--run", "echo up; sleep 1000"]);
-        let (mut vm, mut said) = piped(&mut command);
+        let (mut vm, mut said) = Fwlab::start(&mut command);
         assert_eq!(line(&mut said), "up\n");
         assert!(place.has_machine());
-        send(signal, &vm);
-        assert_eq!(vm.wait().expect("an end").code(), code);
+        vm.send(signal);
+        assert_eq!(vm.end(), code);
         if code.is_none() {
             // Somebody else has to tidy up.
             until("QEMU ends", || !place.has_machine());
@@ -229,16 +248,7 @@ struct Terminal {
     ours: File,
     theirs: File,
     heard: String,
-    vm: Child,
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        if let Ok(None) = self.vm.try_wait() {
-            send(Signal::SIGTERM, &self.vm);
-            let _ = self.vm.wait();
-        }
-    }
+    vm: Fwlab,
 }
 
 impl Terminal {
@@ -250,7 +260,7 @@ impl Terminal {
         command.stdin(end()).stdout(end()).stderr(Stdio::null());
         Self {
             ours: pty.master.into(),
-            vm: command.spawn().expect("fwlab"),
+            vm: Fwlab(command.spawn().expect("fwlab")),
             theirs,
             heard: String::new(),
         }
@@ -284,9 +294,9 @@ impl Terminal {
 
     /// Waits for the end, after which the terminal has to be as it was.
     fn end(mut self) -> Option<i32> {
-        let status = self.vm.wait().expect("an end");
+        let status = self.vm.end();
         assert!(!self.is_raw());
-        status.code()
+        status
     }
 }
 
@@ -328,7 +338,7 @@ fn a_shell_can_be_left_by_force_and_the_terminal_is_as_before() {
     terminal.key("\x1d\x1d\x1d");
     assert_eq!(terminal.end(), Some(125));
     let terminal = open();
-    send(Signal::SIGTERM, &terminal.vm);
+    terminal.vm.send(Signal::SIGTERM);
     assert_eq!(terminal.end(), Some(143));
     assert!(place.is_empty() && !place.has_machine());
 }
@@ -336,7 +346,7 @@ fn a_shell_can_be_left_by_force_and_the_terminal_is_as_before() {
 /// `fwlab bus`, until it is stopped.
 struct Bus {
     files: Place,
-    process: Child,
+    process: Fwlab,
     said: String,
 }
 
@@ -354,7 +364,8 @@ impl Bus {
         let files = Place::new();
         let mut command = fwlab();
         command.current_dir(files.0.path());
-        let (process, mut stdout) = piped(command.args(["bus", "lab", "--json"]).args(arguments));
+        let (process, mut stdout) =
+            Fwlab::start(command.args(["bus", "lab", "--json"]).args(arguments));
         let said = line(&mut stdout);
         Some(Self {
             files,
@@ -364,16 +375,8 @@ impl Bus {
     }
 
     fn stop(&mut self) -> Option<i32> {
-        send(Signal::SIGTERM, &self.process);
-        self.process.wait().expect("an end").code()
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        if let Ok(None) = self.process.try_wait() {
-            self.stop();
-        }
+        self.process.send(Signal::SIGTERM);
+        self.process.end()
     }
 }
 
@@ -411,7 +414,7 @@ fn two_machines_and_a_bridge_are_on_one_bus_and_on_one_network() {
                      until ping -c 1 -w 1 10.87.0.{other} > /dev/null; do :; done; echo reached
                      until [ -e /host/go ]; do sleep 0.1; done"
                 ));
-            piped(&mut command)
+            Fwlab::start(&mut command)
         })
         .collect();
     for (_, said) in &mut machines {
@@ -440,7 +443,7 @@ fn two_machines_and_a_bridge_are_on_one_bus_and_on_one_network() {
 
     for (place, (vm, _)) in places.iter().zip(&mut machines) {
         fs::write(place.host().join("go"), "").expect("a file");
-        assert_eq!(vm.wait().expect("an end").code(), Some(0));
+        assert_eq!(vm.end(), Some(0));
     }
     assert_eq!(bus.stop(), Some(0));
     assert!(bus.files.is_empty(), "the sockets and the folder are gone");
@@ -508,14 +511,14 @@ fn sockets_that_a_dead_bus_has_left_are_taken_over() {
         return;
     };
     let folder = dead.files.file("lab");
-    dead.process.kill().expect("a process");
-    dead.process.wait().expect("an end");
+    dead.process.send(Signal::SIGKILL);
+    assert_eq!(dead.process.end(), None);
     assert!(dead.files.file("vm0").exists() && dead.files.file("net").exists());
     let unmounted = Command::new("fusermount3").arg("-u").arg(&folder).status();
     assert!(unmounted.expect("fusermount3").success());
     let mut command = fwlab();
     command.current_dir(dead.files.0.path());
-    let (process, mut stdout) = piped(command.args(["bus", "lab", "--json"]).args(sockets));
+    let (process, mut stdout) = Fwlab::start(command.args(["bus", "lab", "--json"]).args(sockets));
     assert!(line(&mut stdout).contains("\"controllers\":[\"vm0\"]"));
     dead.process = process;
     assert_eq!(dead.stop(), Some(0));

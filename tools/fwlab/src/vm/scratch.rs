@@ -1,7 +1,7 @@
 //! A folder that goes with this process, even if that is killed.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -74,7 +74,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(self.path()) {
+        if let Err(error) = fs::remove_dir_all(self.path())
+            && error.kind() != io::ErrorKind::NotFound
+        {
             tracing::warn!(folder = %self.path().display(), %error, "not removed");
         }
         self.say("done\n");
