@@ -7,6 +7,7 @@ use std::fmt;
 pub(crate) struct Failure {
     message: String,
     advice: Option<String>,
+    code: Option<u8>,
 }
 
 impl Failure {
@@ -14,7 +15,19 @@ impl Failure {
         Self {
             message: message.to_string(),
             advice: None,
+            code: None,
         }
+    }
+
+    /// With this exit code, unless it has one.
+    pub(crate) fn or_code(mut self, code: u8) -> Self {
+        self.code.get_or_insert(code);
+        self
+    }
+
+    /// 1 unless said otherwise.
+    pub(crate) fn code(&self) -> u8 {
+        self.code.unwrap_or(1)
     }
 
     pub(crate) fn advise(mut self, advice: impl Into<String>) -> Self {

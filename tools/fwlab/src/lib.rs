@@ -25,6 +25,8 @@ pub mod options;
 pub mod seat;
 pub mod size;
 #[cfg(feature = "vm")]
+pub mod socket;
+#[cfg(feature = "vm")]
 pub mod vfio;
 #[cfg(feature = "vm")]
 pub mod vm;

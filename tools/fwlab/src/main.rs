@@ -1,9 +1,12 @@
-//! The command: `fwlab bus` has a bus, `fwlab ctl` meddles with it.
+//! The command: `fwlab bus` has a bus, `fwlab ctl` meddles with it, `fwlab vm` puts a virtual
+//! machine on it.
 
 mod bus;
 mod cli;
 mod ctl;
 mod failure;
+mod guest;
+mod signals;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -19,16 +22,17 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     log(cli.verbose);
     let result = match &cli.verb {
-        Verb::Bus(args) => bus::run(args),
-        Verb::Ctl(args) => ctl::run(args),
-        Verb::Man { folder } => man(folder),
+        Verb::Bus(args) => bus::run(args).map(|()| 0),
+        Verb::Ctl(args) => ctl::run(args).map(|()| 0),
+        Verb::Vm(args) => guest::run(args),
+        Verb::Man { folder } => man(folder).map(|()| 0),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             // There is nobody to tell if that fails.
             let _ = writeln!(io::stderr(), "fwlab: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.code())
         }
     }
 }

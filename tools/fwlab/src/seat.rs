@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::controller::{DmaError, Memory};
 use crate::lab::{Lab, LabError};
-use crate::vfio::{Function, GuestMemory, Interrupts, ServeError, Server};
+use crate::socket::SocketError;
+use crate::vfio::{Function, GuestMemory, Interrupts, Server};
 use crate::world::{Watcher, World};
 
 /// Why there is no seat.
@@ -19,7 +20,7 @@ pub enum SeatError {
     Lab(#[from] LabError),
     /// The socket cannot be had.
     #[error(transparent)]
-    Serve(#[from] ServeError),
+    Socket(#[from] SocketError),
 }
 
 /// A seat that is open; it is closed when this is dropped.

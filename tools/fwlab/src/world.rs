@@ -1,6 +1,8 @@
 //! A [`Lab`] in real time, for several threads.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant as Clock};
 
 use ohci_raw::bus::Instant;
@@ -40,7 +42,8 @@ impl std::fmt::Debug for World {
 }
 
 impl World {
-    /// A bus whose time begins now. It passes while somebody is in [`Self::keep_time`].
+    /// A bus whose time begins now. Something happens by itself as long as there is a
+    /// [`Timekeeper`].
     #[must_use]
     pub fn new(lab: Lab) -> Self {
         Self {
@@ -104,8 +107,7 @@ impl World {
         self.changed.notify_one();
     }
 
-    /// Runs the bus's clock, until [`Self::stop`].
-    pub fn keep_time(&self) {
+    fn keep_time(&self) {
         let mut state = self.lock();
         while !state.stopped {
             state.lab.handle_timeout(self.now());
@@ -125,10 +127,37 @@ impl World {
             };
         }
     }
+}
 
-    /// Ends the clock.
-    pub fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_one();
+/// A thread that does on a bus what becomes due. The bus stands still when this is dropped.
+#[derive(Debug)]
+pub struct Timekeeper {
+    world: Arc<World>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Timekeeper {
+    /// Starts the thread; one for each bus, once.
+    ///
+    /// # Errors
+    /// What the operating system says of threads.
+    pub fn new(world: &Arc<World>) -> io::Result<Self> {
+        let keeping = Arc::clone(world);
+        let thread = thread::Builder::new().name("clock".to_owned());
+        Ok(Self {
+            world: Arc::clone(world),
+            thread: Some(thread.spawn(move || keeping.keep_time())?),
+        })
+    }
+}
+
+impl Drop for Timekeeper {
+    fn drop(&mut self) {
+        self.world.lock().stopped = true;
+        self.world.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // It never panics, and if it did there would be nothing to do about it.
+            let _ = thread.join();
+        }
     }
 }

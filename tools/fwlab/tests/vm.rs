@@ -1,25 +1,13 @@
 //! Guests: what goes in, what comes out, and how they end.
 
-use std::io::Write as _;
+mod support;
+
 use std::path::Path;
 use std::time::Duration;
 
-use fwlab::vm::{Guest, GuestSpec, Hub, Kernel, Qemu, VmError};
+use fwlab::vm::{Guest, GuestSpec, Hub, Kernel, VmError};
 
-/// A guest to be, or the word that there is none to be had.
-fn spec() -> Option<GuestSpec> {
-    let found = Qemu::find(None).and_then(|qemu| Ok((qemu, Kernel::find(None)?)));
-    match found {
-        Ok((qemu, kernel)) => Some(GuestSpec::new(qemu, kernel)),
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "{error}");
-            // Past the harness's capture.
-            let line = format!("skipped: {error}; tools/fwlab/vm/prepare fetches both\n");
-            let _ = std::io::stderr().write_all(line.as_bytes());
-            None
-        }
-    }
-}
+use support::spec;
 
 #[test]
 fn commands_go_in_and_results_come_out() {
@@ -102,6 +90,10 @@ fn what_cannot_be_had_is_named_before_anything_starts() {
             .file(Path::new("/etc/hostname"), Path::new("x")),
     );
     assert_eq!(said, "x: not an absolute path");
+    let said = error(spec.clone().controller(Path::new("/no/such")));
+    assert!(said.starts_with("no controller at /no/such: "), "{said}");
+    let said = error(spec.clone().network(Path::new("/no/such")));
+    assert!(said.starts_with("no network at /no/such: "), "{said}");
     let said = error(spec.number(0));
     assert!(said.contains("from 1 to 254"), "{said}");
     let said = Kernel::find(Some("no-such"))

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use ohci_raw::bus::{Eui64, Instant, Speed};
-use ohci_raw::sim::{AllocateError, Bus, NodeIndex, Timing};
+use ohci_raw::sim::{AllocateError, Bus, NodeIndex, Timing, Topology};
 use sbp2::target::Bridge;
 
 use self::command::{
@@ -165,6 +165,13 @@ impl Lab {
             machine,
         });
         Ok(())
+    }
+
+    /// Cables the nodes in another way than in a chain, by a reset.
+    pub fn set_topology(&mut self, topology: Topology, now: Instant) {
+        self.bus.set_topology(topology);
+        self.bus.reset(now);
+        self.run(None, now);
     }
 
     /// Makes a place for a controller, whose number is given back; they count from 0 on. Nobody

@@ -30,20 +30,18 @@ mod waiting;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use fwshare_fuse::Mounted;
 
 use self::files::Files;
 use self::waiting::Waiting;
-use crate::world::{Watcher, World};
+use crate::world::{Timekeeper, Watcher, World};
 
 /// A bus that is mounted.
 pub struct Mount {
-    world: Arc<World>,
     waiting: Arc<Waiting>,
     mounted: Mounted,
-    clock: JoinHandle<()>,
+    clock: Timekeeper,
 }
 
 /// Why a bus cannot be mounted, or not be taken away.
@@ -104,15 +102,8 @@ impl Mount {
         let files = Files::new(Arc::clone(&world), Arc::clone(&waiting));
         let mounted = Mounted::new(files, folder.clone(), "fwlab").map_err(failed("mount on"))?;
         waiting.set_notifier(mounted.notifier());
-        let clock = {
-            let world = Arc::clone(&world);
-            std::thread::Builder::new()
-                .name("clock".to_owned())
-                .spawn(move || world.keep_time())
-                .map_err(failed("keep the time of"))?
-        };
+        let clock = Timekeeper::new(&world).map_err(failed("keep the time of"))?;
         Ok(Self {
-            world,
             waiting,
             mounted,
             clock,
@@ -131,10 +122,8 @@ impl Mount {
     /// # Errors
     /// [`MountError::Os`].
     pub fn detach(self) -> Result<(), MountError> {
-        self.world.stop();
+        drop(self.clock);
         self.waiting.end();
-        // It never panics, and if it did there would be nothing to do about it.
-        let _ = self.clock.join();
         let folder = self.mounted.path().to_owned();
         self.mounted.detach().map_err(|error| MountError::Os {
             what: "unmount",

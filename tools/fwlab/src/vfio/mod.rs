@@ -5,6 +5,7 @@
 //! |---|---|
 //! | be a device | [`Function`] |
 //! | have it in a guest | [`Server`] |
+//! | see whether one is there for a guest | [`probe`] |
 //! | reach into the guest's memory | [`GuestMemory`] |
 //! | interrupt the guest | [`Interrupts`] |
 //!
@@ -13,9 +14,9 @@
 
 mod connection;
 mod interrupts;
-mod listener;
 mod memory;
 mod pci;
+mod probe;
 mod server;
 mod session;
 mod sys;
@@ -26,8 +27,8 @@ mod wire;
 use std::sync::Arc;
 
 pub use interrupts::Interrupts;
-pub use listener::ServeError;
 pub use memory::{DmaError, GuestMemory};
+pub use probe::{ProbeError, probe};
 pub use server::Server;
 
 /// Bytes of BAR 0, where the registers are.

@@ -9,12 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nix::sys::socket::{self, shutdown};
+use nix::sys::socket::{self, Backlog, SockType, listen, shutdown};
 
 use super::Function;
 use super::connection::Connection;
-use super::listener::{ServeError, SocketFile, failed, listen_at};
 use super::session::Session;
+use crate::socket::{SocketError, SocketFile, bind_at, failed};
 
 /// How long a server rests when the system has no descriptor for a client.
 const REST: Duration = Duration::from_millis(100);
@@ -52,11 +52,12 @@ impl Server {
     /// Listens at `path` and serves `function` to whoever connects. Only this user can.
     ///
     /// # Errors
-    /// [`ServeError`]: the path is in use, or the system refuses.
-    pub fn bind(path: &Path, function: Arc<dyn Function>) -> Result<Self, ServeError> {
-        let (listener, file) = listen_at(path)?;
+    /// [`SocketError`]: the path is in use, or the system refuses.
+    pub fn bind(path: &Path, function: Arc<dyn Function>) -> Result<Self, SocketError> {
+        let (socket, file) = bind_at(path, SockType::Stream)?;
+        listen(&socket, Backlog::MAXCONN).map_err(failed(&file.path, "listen"))?;
         let shared = Arc::new(Shared {
-            listener,
+            listener: socket.into(),
             state: Mutex::default(),
             stopped: Condvar::new(),
             narrow_writes: AtomicU64::new(0),

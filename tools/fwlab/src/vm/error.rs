@@ -1,7 +1,10 @@
 //! What can be in a virtual machine's way.
 
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
+
+use crate::vfio::ProbeError;
 
 /// Why there is no virtual machine, or why it does not do what it is asked to.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,17 @@ pub enum VmError {
         module: String,
         /// Which kernel.
         release: String,
+    },
+    /// There is no FireWire controller at a socket.
+    #[error(transparent)]
+    Controller(#[from] ProbeError),
+    /// There is no network at a socket.
+    #[error("no network at {}: {error}", path.display())]
+    NoNetwork {
+        /// Where.
+        path: PathBuf,
+        /// What came back.
+        error: std::io::Error,
     },
     /// This machine has no such program.
     #[error("no program {0} on this machine")]

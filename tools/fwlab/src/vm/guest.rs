@@ -1,33 +1,35 @@
 //! A virtual machine that runs.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::agent::{Agent, Wait};
 use super::error::VmError;
 use super::initramfs;
+use super::qemu::comma;
+use super::scratch::Scratch;
 use super::spec::GuestSpec;
 
-/// How long a guest may take to be up. It takes six seconds on a machine that is not busy.
-const BOOT: Duration = Duration::from_secs(180);
 /// How long a command may take, unless something else is said.
 const COMMAND: Duration = Duration::from_secs(300);
 /// How long the guest's end may take.
 const POWER_OFF: Duration = Duration::from_secs(60);
 /// How much of a console an error shows.
 const LINES: usize = 30;
+/// How a kernel says that it has given up.
+const PANIC: &str = "Kernel panic";
 
-/// A guest. It is killed when this is dropped.
+/// A guest. It is killed when this is dropped, and when this process is.
 pub struct Guest {
     name: String,
     qemu: Child,
     agent: Agent,
-    folder: TempDir,
+    folder: Scratch,
     next: AtomicU64,
 }
 
@@ -57,6 +59,9 @@ impl std::fmt::Debug for Guest {
 }
 
 impl Guest {
+    /// How long a guest may take to be up. It takes six seconds on a machine that is not busy.
+    pub const BOOT: Duration = Duration::from_secs(180);
+
     /// Starts a guest, and waits until it is up.
     ///
     /// # Errors
@@ -73,23 +78,33 @@ impl Guest {
     /// [`VmError`].
     pub fn launch(spec: &GuestSpec) -> Result<Self, VmError> {
         spec.check()?;
-        let folder = tempfile::Builder::new().prefix("fwlab-").tempdir();
-        let folder = folder.map_err(VmError::os("a temporary folder"))?;
-        let (shared, initramfs) = prepare(spec, false, folder.path())?;
-        let mut command = spec.qemu.command(spec, &shared, &initramfs);
-        let log = folder.path().join("qemu");
+        let folder = Scratch::new()?;
+        let path = |name: &str| folder.path().join(name);
+        let (shared, run) = (path("host"), path("host/run"));
+        fs::create_dir_all(&run).map_err(VmError::os(run.display().to_string()))?;
+        initramfs::write(spec, &path("initramfs"))?;
+        let log = path("qemu");
         let log = File::create(&log).map_err(VmError::os(log.display().to_string()))?;
+        let mut command = spec.qemu.command(spec, &shared, &path("initramfs"));
         command
-            .arg("-serial")
-            .arg(format!("file:{}", folder.path().join("console").display()))
+            .arg("-chardev")
+            .arg(format!(
+                "socket,id=console,server=on,wait=off,path={},logfile={}",
+                comma(&path("terminal")),
+                comma(&path("console")),
+            ))
+            .args(["-serial", "chardev:console"])
             .args(["-chardev", "stdio,id=channel,signal=off"])
             .args(["-device", "virtio-serial-pci"])
             .args(["-device", "virtserialport,chardev=channel,name=fwlab"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log);
+            .stderr(log)
+            // Who interrupts this process decides himself what becomes of the guest.
+            .process_group(0);
         let program = spec.qemu.program().display().to_string();
         let mut qemu = command.spawn().map_err(VmError::os(program))?;
+        folder.also_ends(&qemu);
         let (Some(input), Some(output)) = (qemu.stdin.take(), qemu.stdout.take()) else {
             unreachable!("both are pipes");
         };
@@ -108,7 +123,15 @@ impl Guest {
     /// # Errors
     /// [`VmError::Ended`], [`VmError::TimedOut`].
     pub fn wait_until_up(&self) -> Result<(), VmError> {
-        self.came(self.agent.ready(BOOT), BOOT, "its start")
+        self.came(self.agent.ready(Self::BOOT), Self::BOOT, "its start")
+    }
+
+    /// Waits for that no longer than this: whether it is up.
+    ///
+    /// # Errors
+    /// [`VmError::Ended`].
+    pub fn is_up_within(&self, limit: Duration) -> Result<bool, VmError> {
+        Ok(self.if_in_time(self.agent.ready(limit))?.is_some())
     }
 
     /// Its name: guest1, guest2, …
@@ -152,6 +175,22 @@ impl Guest {
         })
     }
 
+    /// The guest's console, `/dev/ttyS0`, in both directions. One can have it at a time; what was
+    /// written to it before is in [`Self::console_file`] alone.
+    ///
+    /// # Errors
+    /// [`VmError::Os`].
+    pub fn terminal(&self) -> Result<UnixStream, VmError> {
+        let path = self.folder.path().join("terminal");
+        UnixStream::connect(&path).map_err(VmError::os(path.display().to_string()))
+    }
+
+    /// The file that grows with what is written to the console.
+    #[must_use]
+    pub fn console_file(&self) -> PathBuf {
+        self.folder.path().join("console")
+    }
+
     /// What the kernel and others wrote to the console so far, and what QEMU said.
     #[must_use]
     pub fn console(&self) -> String {
@@ -167,7 +206,7 @@ impl Guest {
     pub fn power_off(mut self) -> Result<(), VmError> {
         self.agent.say("off");
         if !self.agent.ended(POWER_OFF) {
-            return self.came(Wait::TimedOut, POWER_OFF, "its end");
+            return Err(self.timed_out("its end", POWER_OFF));
         }
         self.qemu.wait().map_err(VmError::os("QEMU")).map(drop)
     }
@@ -188,19 +227,29 @@ impl Guest {
     }
 
     fn came<T>(&self, wait: Wait<T>, after: Duration, what: &str) -> Result<T, VmError> {
-        let name = self.name.clone();
+        let came = self.if_in_time(wait)?;
+        came.ok_or_else(|| self.timed_out(what, after))
+    }
+
+    fn if_in_time<T>(&self, wait: Wait<T>) -> Result<Option<T>, VmError> {
         match wait {
-            Wait::Came(came) => Ok(came),
+            Wait::Came(came) => Ok(Some(came)),
+            Wait::TimedOut => Ok(None),
             Wait::Ended => Err(VmError::Ended {
-                name,
+                name: self.name.clone(),
                 console: last_lines(&self.console()),
             }),
-            Wait::TimedOut => Err(VmError::TimedOut {
-                name,
-                what: what.to_owned(),
-                after,
-                console: last_lines(&self.console()),
-            }),
+        }
+    }
+
+    /// The error of somebody who has waited for `what` for long enough.
+    #[must_use]
+    pub fn timed_out(&self, what: &str, after: Duration) -> VmError {
+        VmError::TimedOut {
+            name: self.name.clone(),
+            what: what.to_owned(),
+            after,
+            console: last_lines(&self.console()),
         }
     }
 }
@@ -227,29 +276,54 @@ impl Running<'_> {
         Ok(Output { status, text })
     }
 
+    /// Waits for its end no longer than this: its exit status, if it has ended.
+    ///
+    /// # Errors
+    /// [`VmError::Ended`].
+    pub fn has_ended_within(&self, limit: Duration) -> Result<Option<i32>, VmError> {
+        let done = self.guest.agent.done(self.number, limit);
+        self.guest.if_in_time(done)
+    }
+
+    /// The file that grows with what it writes.
+    #[must_use]
+    pub fn output_file(&self) -> PathBuf {
+        self.guest.command_file(self.number, "out")
+    }
+
     /// What it has written so far.
     #[must_use]
     pub fn text(&self) -> String {
-        let path = self.guest.command_file(self.number, "out");
-        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.output_file()).unwrap_or_default()).into_owned()
     }
 }
 
-/// Makes the folder that the guest shares, and its file system.
-pub(super) fn prepare(
-    spec: &GuestSpec,
-    shell: bool,
-    folder: &Path,
-) -> Result<(PathBuf, PathBuf), VmError> {
-    let shared = folder.join("host");
-    let run = shared.join("run");
-    fs::create_dir_all(&run).map_err(VmError::os(run.display().to_string()))?;
-    let file = folder.join("initramfs");
-    initramfs::write(spec, shell, &file)?;
-    Ok((shared, file))
-}
-
+/// The end of a console, and before it why the kernel has panicked if that is further up: the
+/// stack that it shows is long.
 fn last_lines(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
+    let (before, last) = lines.split_at(lines.len().saturating_sub(LINES));
+    let mut panic = before.iter().filter(|line| line.contains(PANIC));
+    let shown: Vec<_> = panic.next_back().into_iter().chain(last).copied().collect();
+    shown.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_console_says_why_the_kernel_has_panicked() {
+        let numbers = |range: std::ops::Range<usize>| {
+            let lines: Vec<_> = range.map(|number| number.to_string()).collect();
+            lines.join("\n")
+        };
+        assert_eq!(last_lines(""), "");
+        assert_eq!(last_lines(&numbers(0..100)), numbers(70..100));
+        let panic = "[1.0] Kernel panic - not syncing: sysrq triggered crash";
+        let text = format!("{}\n{panic}\n{}", numbers(0..9), numbers(9..100));
+        assert_eq!(last_lines(&text), format!("{panic}\n{}", numbers(70..100)));
+        let text = format!("{panic}\n{}", numbers(0..5));
+        assert_eq!(last_lines(&text), text);
+    }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::iter::once;
 use std::path::{Component, Path, PathBuf};
 
 use cpio::newc::{Builder, trailer};
@@ -43,9 +42,7 @@ enum Content {
 struct Tree(BTreeMap<PathBuf, Entry>);
 
 /// Writes the file system of this guest.
-///
-/// `shell` is for a guest that has one on its console, and does not listen to the host.
-pub(super) fn write(spec: &GuestSpec, shell: bool, to: &Path) -> Result<(), VmError> {
+pub(super) fn write(spec: &GuestSpec, to: &Path) -> Result<(), VmError> {
     let mut tree = Tree::default();
     for (link, target) in [
         ("/bin", "usr/bin"),
@@ -66,7 +63,7 @@ pub(super) fn write(spec: &GuestSpec, shell: bool, to: &Path) -> Result<(), VmEr
     tree.put("/etc/fwlab/start", PROGRAM, include_str!("start.sh"));
     tree.put("/etc/passwd", PLAIN, "root:x:0:0:root:/root:/bin/sh\n");
     tree.put("/etc/group", PLAIN, "root:x:0:\n");
-    tree.put("/etc/fwlab/settings", PLAIN, settings(spec, shell).as_str());
+    tree.put("/etc/fwlab/settings", PLAIN, settings(spec).as_str());
     let modules: String = spec
         .modules
         .iter()
@@ -87,13 +84,12 @@ pub(super) fn write(spec: &GuestSpec, shell: bool, to: &Path) -> Result<(), VmEr
     file.flush().map_err(failed)
 }
 
-fn settings(spec: &GuestSpec, shell: bool) -> String {
+fn settings(spec: &GuestSpec) -> String {
     let address = match spec.network {
         Some(_) => format!("10.87.0.{}", spec.number),
         None => String::new(),
     };
-    let shell = if shell { "yes" } else { "" };
-    format!("name={}\naddress={address}\nshell={shell}\n", spec.name())
+    format!("name={}\naddress={address}\n", spec.name())
 }
 
 fn add_programs(spec: &GuestSpec, tree: &mut Tree) -> Result<(), VmError> {
@@ -101,8 +97,12 @@ fn add_programs(spec: &GuestSpec, tree: &mut Tree) -> Result<(), VmError> {
     let busybox = files::program("busybox").ok_or_else(|| VmError::NoProgram("busybox".into()))?;
     add_libraries(&busybox, &mut libraries)?;
     tree.put_file(busybox, "/usr/bin/busybox");
-    // Busybox's own shell, as Debian has it, prefers its own commands to the programs.
-    for name in once("sh").chain(spec.programs.iter().map(String::as_str)) {
+    // Busybox's own shell, as Debian has it, prefers its own commands to the programs. Its env knows
+    // nothing of signals.
+    for name in ["sh", "env"]
+        .into_iter()
+        .chain(spec.programs.iter().map(String::as_str))
+    {
         let program = files::program(name).ok_or_else(|| VmError::NoProgram(name.to_owned()))?;
         add_libraries(&program, &mut libraries)?;
         let to = place_of(&program);

@@ -27,6 +27,7 @@ mod modules;
 mod network;
 mod program;
 mod qemu;
+mod scratch;
 mod spec;
 
 pub use self::error::VmError;
@@ -34,4 +35,5 @@ pub use self::guest::{Guest, Output, Running};
 pub use self::kernel::Kernel;
 pub use self::network::Hub;
 pub use self::qemu::Qemu;
+pub use self::scratch::Scratch;
 pub use self::spec::{GuestSpec, Place};

@@ -8,6 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use nix::sys::socket::SockType;
+
+use crate::socket::{SocketError, SocketFile, bind_at, failed};
+
 /// The largest Ethernet frame that virtio-net hands on, with room.
 const FRAME: usize = 128 * 1024;
 
@@ -16,34 +20,37 @@ const FRAME: usize = 128 * 1024;
 /// A guest is known from its first frame on. QEMU's back end for this is `dgram`.
 #[derive(Debug)]
 pub struct Hub {
-    path: PathBuf,
     closed: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    file: SocketFile,
 }
 
 impl Hub {
-    /// A hub at this socket, which must not exist. It is gone when this is dropped.
+    /// A hub at this socket, for guests of this user. The socket is gone when this is dropped; one
+    /// that nobody uses any more is replaced.
     ///
     /// # Errors
-    /// What binding to it says.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let socket = UnixDatagram::bind(path)?;
+    /// [`SocketError`].
+    pub fn open(path: &Path) -> Result<Self, SocketError> {
+        let (socket, file) = bind_at(path, SockType::Datagram)?;
+        let socket = UnixDatagram::from(socket);
         let closed = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&closed);
         let thread = thread::Builder::new()
             .name("hub".into())
-            .spawn(move || forward(&socket, &stop))?;
+            .spawn(move || forward(&socket, &stop))
+            .map_err(failed(&file.path, "start a thread"))?;
         Ok(Self {
-            path: path.to_owned(),
             closed,
             thread: Some(thread),
+            file,
         })
     }
 
     /// Its socket.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
     }
 }
 
@@ -51,11 +58,10 @@ impl Drop for Hub {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Relaxed);
         // Has it look.
-        let woken = UnixDatagram::unbound().and_then(|socket| socket.send_to(&[], &self.path));
+        let woken = UnixDatagram::unbound().and_then(|socket| socket.send_to(&[], self.path()));
         if let (Ok(_), Some(thread)) = (woken, self.thread.take()) {
             let _ = thread.join();
         }
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -86,6 +92,19 @@ fn forward(socket: &UnixDatagram, closed: &AtomicBool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hub_takes_a_dead_ones_place_and_nobody_elses() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hub");
+        drop(UnixDatagram::bind(&path).expect("a socket that stays"));
+        let hub = Hub::open(&path).expect("a hub");
+        assert!(matches!(Hub::open(&path), Err(SocketError::InUse(_))));
+        drop(hub);
+        assert!(!path.exists());
+        std::fs::write(&path, "").expect("a file");
+        assert!(matches!(Hub::open(&path), Err(SocketError::NotASocket(_))));
+    }
 
     #[test]
     fn a_frame_reaches_all_but_its_sender_and_those_who_went_are_forgotten() {

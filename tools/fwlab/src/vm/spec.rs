@@ -1,10 +1,12 @@
 //! What a guest is to have.
 
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use super::error::VmError;
 use super::kernel::Kernel;
 use super::qemu::Qemu;
+use crate::vfio::probe;
 
 /// A file for the guest.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -146,6 +148,16 @@ impl GuestSpec {
             if !place.to.is_absolute() {
                 return wrong(format!("{}: not an absolute path", place.to.display()));
             }
+        }
+        for controller in &self.controllers {
+            probe(controller)?;
+        }
+        if let Some(path) = &self.network {
+            let socket = UnixDatagram::unbound().and_then(|socket| socket.connect(path));
+            socket.map_err(|error| VmError::NoNetwork {
+                path: path.clone(),
+                error,
+            })?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/busybox sh
 # What a guest's init runs: sets up what a program expects of a Linux system, and then runs the
-# commands that come through the channel "fwlab", or a shell on the console.
-export PATH=/usr/sbin:/usr/bin:/usr/lib/busybox HOME=/root TERM=${TERM:-linux}
+# commands that come through the channel "fwlab".
+export PATH=/usr/sbin:/usr/bin:/usr/lib/busybox HOME=/root
 /usr/bin/busybox --install -s /usr/lib/busybox
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -36,23 +36,18 @@ while read -r module; do
 done < /etc/fwlab/modules
 [ ! -d /sys/kernel/config ] || mount -t configfs config /sys/kernel/config
 
-if [ "$shell" ]; then
-  cd /root || cd /
-  # Unlike the other one it lets its user edit lines.
-  setsid cttyhack busybox sh -l
-  echo $? > /host/status
-  poweroff -f
-fi
-
 for port in /sys/class/virtio-ports/*; do
   [ "$(cat "$port/name")" != fwlab ] || channel=/dev/${port##*/}
 done
+# What a shell runs in the background ignores interruptions, and so does all that it starts.
+! /usr/bin/env --default-signal=INT true 2> /dev/null || interruptible="/usr/bin/env --default-signal=INT,QUIT"
 exec 3<> "$channel" || give_up "no channel"
 echo ready >&3
 while read -r number <&3; do
   [ "$number" != off ] || break
   {
-    /usr/bin/sh "/host/run/$number.sh" < /dev/null > "/host/run/$number.out" 2>&1 3>&-
+    # shellcheck disable=SC2086 # it is a command, or nothing
+    $interruptible /usr/bin/sh "/host/run/$number.sh" < /dev/null > "/host/run/$number.out" 2>&1 3>&-
     echo "done $number $?" >&3
   } &
 done

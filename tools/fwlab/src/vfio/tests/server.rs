@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::client::Client;
 use super::{Bench, Call};
-use crate::vfio::{Function, GuestMemory, Interrupts, ServeError, Server};
+use crate::socket::SocketError;
+use crate::vfio::{Function, GuestMemory, Interrupts, Server};
 
 struct Nothing;
 
@@ -32,7 +33,7 @@ fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
     let mode = fs::symlink_metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let second = Server::bind(&path, Arc::new(Nothing));
-    assert!(matches!(second, Err(ServeError::InUse(_))));
+    assert!(matches!(second, Err(SocketError::InUse(_))));
     // And the first is not disturbed by that.
     Client::connect(&path).negotiate();
     drop(server);
@@ -40,11 +41,11 @@ fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
 
     fs::write(&path, "precious").unwrap();
     let third = Server::bind(&path, Arc::new(Nothing));
-    assert!(matches!(third, Err(ServeError::NotASocket(_))));
+    assert!(matches!(third, Err(SocketError::NotASocket(_))));
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     let nowhere = folder.path().join("no/folder");
     let fourth = Server::bind(&nowhere, Arc::new(Nothing));
-    assert!(matches!(fourth, Err(ServeError::System { .. })));
+    assert!(matches!(fourth, Err(SocketError::System { .. })));
 }
 
 #[test]

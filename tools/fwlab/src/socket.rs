@@ -1,23 +1,21 @@
-//! The socket that a virtual machine connects to.
+//! A socket in the file system for virtual machines: made where there is none, or one that
+//! nobody uses any more, and gone at the end.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, socket};
 use nix::sys::stat::{Mode, fchmod};
 
-/// Why a function is not served. Nothing was changed.
+/// Why there is no socket. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// Somebody listens there already.
+pub enum SocketError {
+    /// Somebody has it already.
     #[error("{}: already in use by another process", .0.display())]
     InUse(PathBuf),
     /// There is something, and it is no socket. It was not touched.
@@ -37,11 +35,11 @@ pub enum ServeError {
 }
 
 /// A step on the way that failed.
-pub(super) fn failed<E: Into<io::Error>>(
+pub(crate) fn failed<E: Into<io::Error>>(
     path: &Path,
     step: &'static str,
-) -> impl FnOnce(E) -> ServeError {
-    move |error| ServeError::System {
+) -> impl FnOnce(E) -> SocketError {
+    move |error| SocketError::System {
         path: path.to_owned(),
         step,
         error: error.into(),
@@ -50,24 +48,23 @@ pub(super) fn failed<E: Into<io::Error>>(
 
 /// A socket's file, removed in the end if it is still the same.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     /// Absolute.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     identity: (u64, u64),
 }
 
-/// Listens at `path`, where only this user can connect. A socket that nobody listens on any more is
-/// replaced, and nothing else.
-pub(super) fn listen_at(path: &Path) -> Result<(UnixListener, SocketFile), ServeError> {
+/// Makes a socket at `path` that only this user can send or connect to. A socket that nobody uses
+/// any more is replaced, and nothing else.
+pub(crate) fn bind_at(path: &Path, kind: SockType) -> Result<(OwnedFd, SocketFile), SocketError> {
     // Clients and the removal at the end may have another working directory.
     let path = std::path::absolute(path).map_err(failed(path, "make the path absolute"))?;
     let path = path.as_path();
     let address = UnixAddr::new(path).map_err(failed(path, "name a socket so"))?;
     let _lock = lock_folder(path).map_err(failed(path, "lock the folder"))?;
-    clear(path, &address)?;
+    clear(path, &address, kind)?;
 
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None);
+    let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None);
     let socket = socket.map_err(failed(path, "make a socket"))?;
     // Linux gives the file the mode of the open socket, so at no time can anybody else connect.
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed(path, "restrict the socket"))?;
@@ -76,8 +73,7 @@ pub(super) fn listen_at(path: &Path) -> Result<(UnixListener, SocketFile), Serve
         path: path.to_owned(),
         identity: identity(path).map_err(failed(path, "find the socket just made"))?,
     };
-    listen(&socket, Backlog::MAXCONN).map_err(failed(path, "listen"))?;
-    Ok((socket.into(), file))
+    Ok((socket, file))
 }
 
 /// Keeps other servers of this kind out of the folder while one looks for a stale socket and
@@ -87,18 +83,18 @@ fn lock_folder(path: &Path) -> io::Result<Flock<File>> {
     Flock::lock(File::open(folder)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
-fn clear(path: &Path, address: &UnixAddr) -> Result<(), ServeError> {
+fn clear(path: &Path, address: &UnixAddr, kind: SockType) -> Result<(), SocketError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(path, "look at what is there")(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(ServeError::NotASocket(path.to_owned()));
+            return Err(SocketError::NotASocket(path.to_owned()));
         }
         Ok(_) => {}
     }
     // Not blocking: a server with many clients waiting would otherwise hold us up.
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None);
+    let probe = socket(AddressFamily::Unix, kind, flags, None);
     let probe = probe.map_err(failed(path, "make a socket"))?;
     match connect(probe.as_raw_fd(), address) {
         Err(Errno::ECONNREFUSED) => {
@@ -106,7 +102,7 @@ fn clear(path: &Path, address: &UnixAddr) -> Result<(), ServeError> {
         }
         Err(Errno::ENOENT) => Ok(()),
         // Connected, or refused for another reason than that nobody listens.
-        Ok(()) | Err(Errno::EAGAIN | Errno::EPROTOTYPE) => Err(ServeError::InUse(path.to_owned())),
+        Ok(()) | Err(Errno::EAGAIN | Errno::EPROTOTYPE) => Err(SocketError::InUse(path.to_owned())),
         Err(errno) => Err(failed(path, "tell whether the socket is in use")(errno)),
     }
 }

@@ -1,65 +1,10 @@
-//! The command line.
+//! `fwlab ctl`.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use fwlab::bridge::BridgeSpec;
+use clap::{Args, Subcommand, ValueEnum};
 use fwlab::lab::command::ResetType;
 use fwlab::lab::{Direction, Kind};
-
-/// A FireWire bus in software, as files that answer the firewire-cdev ioctls.
-///
-/// Programs that use /dev/fw* run on it unchanged: fwshare, libhinawa, libraw1394.
-#[derive(Parser, Debug)]
-#[command(name = "fwlab", version, after_long_help = EXAMPLES)]
-pub(crate) struct Cli {
-    /// Say more on standard error; twice or thrice for even more (or set FWLAB_LOG).
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
-    pub(crate) verbose: u8,
-    #[command(subcommand)]
-    pub(crate) verb: Verb,
-}
-
-const EXAMPLES: &str = "\
-Two hosts and one disk:
-  truncate -s 64M disk.img
-  fwlab bus lab --hosts 2 --bridge profile=oxfw911,image=disk.img &
-  fwshare scan --bus lab/host0
-  fwshare login --shared --bus lab/host0 --export nbd:unix:/tmp/a &
-  fwshare login --shared --bus lab/host1 --export nbd:unix:/tmp/b &
-  fwlab ctl lab reset --count 20 --interval 100";
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum Verb {
-    /// Have a bus, as a folder of files, until SIGINT or SIGTERM.
-    Bus(BusArgs),
-    /// Meddle with a bus that is there.
-    Ctl(CtlArgs),
-    /// Write the manual pages to a folder.
-    #[command(hide = true)]
-    Man {
-        /// Which one.
-        folder: PathBuf,
-    },
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct BusArgs {
-    /// Where the bus is to be: an empty folder, or one that is made for it.
-    pub(crate) dir: PathBuf,
-    /// How many hosts are on the bus. The first one's nodes are in DIR/host0.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=62))]
-    pub(crate) hosts: u8,
-    /// A bridge with a disk: profile=, image= or size=, sector=, logins=, speed=, guid=.
-    ///
-    /// Profiles are oxfw911 (unless another is named), oxuf922 and generic. Without image= the
-    /// disk is in memory, 64M unless size= says otherwise. A comma in a path is written twice.
-    #[arg(long, value_name = "KEY=VALUE,...")]
-    pub(crate) bridge: Vec<BridgeSpec>,
-    /// Say in JSON where the bus is.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
 
 #[derive(Args, Debug)]
 pub(crate) struct CtlArgs {
@@ -197,14 +142,7 @@ fn addresses(text: &str) -> Result<(u64, u64), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
 
     #[test]
     fn addresses_are_hexadecimal_and_in_order() {

@@ -1,0 +1,29 @@
+//! What several tests need.
+
+use std::io::Write as _;
+use std::thread;
+
+use fwlab::vm::{GuestSpec, Kernel, Qemu};
+
+/// Tells the user, past the harness's capture.
+pub(crate) fn tell(line: &str) {
+    // One call, so that the lines of two tests do not mix.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// A guest to be, or the word that there is none to be had.
+pub(crate) fn spec() -> Option<GuestSpec> {
+    let found = Qemu::find(None).and_then(|qemu| Ok((qemu, Kernel::find(None)?)));
+    match found {
+        Ok((qemu, kernel)) => Some(GuestSpec::new(qemu, kernel)),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{error}");
+            let thread = thread::current();
+            let test = thread.name().unwrap_or("a test");
+            tell(&format!(
+                "skipped {test}: {error}; tools/fwlab/vm/prepare fetches both"
+            ));
+            None
+        }
+    }
+}
