@@ -1,13 +1,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use fwlab::lab::Lab;
 use fwlab::lab::command::{Answer, Command, Report};
 use fwlab::seat::Seat;
 use fwlab::vm::{Guest, GuestSpec, Hub, Kernel, Qemu};
-use fwlab::world::World;
+use fwlab::world::{Timekeeper, World};
 use tempfile::TempDir;
 
 use crate::daemon::fwshare;
@@ -27,7 +26,7 @@ pub struct Guests {
     qemu: Qemu,
     kernel: Kernel,
     folder: TempDir,
-    clock: Option<JoinHandle<()>>,
+    _clock: Timekeeper,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -74,8 +73,7 @@ impl Guests {
         };
         let seats = (0..2).map(seat).collect();
         let hub = Hub::open(&folder.path().join("hub")).expect("a hub");
-        let ticking = Arc::clone(&world);
-        let clock = thread::spawn(move || ticking.keep_time());
+        let clock = Timekeeper::new(&world).expect("a thread");
         Some(Self {
             world,
             seats,
@@ -83,7 +81,7 @@ impl Guests {
             qemu,
             kernel,
             folder,
-            clock: Some(clock),
+            _clock: clock,
             _alone: alone,
         })
     }
@@ -127,15 +125,6 @@ impl Guests {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-}
-
-impl Drop for Guests {
-    fn drop(&mut self) {
-        self.world.stop();
-        if let Some(clock) = self.clock.take() {
-            let _ = clock.join();
-        }
     }
 }
 
