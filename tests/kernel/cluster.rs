@@ -244,7 +244,8 @@ fn a_cluster_file_system_outlives_one_of_its_two_hosts() {
     exchange(&members);
     contend(&members);
 
-    // The first one, for o2cb lets the lower number win when two have only lost their network.
+    // The first one is harder to do without: had both only lost their network, o2cb would have the
+    // second one end itself.
     let [first, second] = members;
     let script = format!("{PRELUDE}{WRITE}");
     let dying = first.spawn(&script).expect("a command");
