@@ -7,9 +7,12 @@
 //! | `login` | `fwshare login` on a real `/dev/fw*` | our bridge |
 //! | `sbp_target` | `fwshare login` | kernel |
 //!
+//! `recordings` records the first and the last of them.
+//!
 //! `docs/lab.md` tells what each of them shows, and how to do the same by hand.
 
 mod disk;
 mod firewire_sbp2;
 mod login;
+mod recordings;
 mod sbp_target;

@@ -1,5 +1,6 @@
 //! Machines that are recorded, and replayed.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -13,18 +14,18 @@ use crate::bus::{Action, Event, Instant, Machine};
 /// A machine of which all is written down that it is told and does.
 ///
 /// What is done to the machine itself, behind the recorder, is not in the recording.
-#[derive(Debug)]
-pub struct MachineRecorder<M> {
-    machine: M,
+pub struct MachineRecorder {
+    machine: Box<dyn Machine + Send>,
     tape: Tape,
     port: usize,
     clock: Instant,
     names: Names,
 }
 
-impl<M: Machine> MachineRecorder<M> {
+impl MachineRecorder {
     /// Records `machine` as the header's port with this index.
-    pub fn new(machine: M, tape: Tape, port: usize) -> Self {
+    #[must_use]
+    pub fn new(machine: Box<dyn Machine + Send>, tape: Tape, port: usize) -> Self {
         Self {
             machine,
             tape,
@@ -43,7 +44,7 @@ impl<M: Machine> MachineRecorder<M> {
     }
 }
 
-impl<M: Machine> Machine for MachineRecorder<M> {
+impl Machine for MachineRecorder {
     fn handle(&mut self, event: Event, now: Instant) {
         self.clock = now;
         let what = self.names.event(&event);
