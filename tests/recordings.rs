@@ -1,4 +1,6 @@
-//! Recordings: every fixture is what fwshare does, and a recording of its own replays.
+//! Recordings: every fixture is what fwshare or its bridge does, and a recording of its own replays.
+//!
+//! Two of them have the kernel at the other end: `tests/kernel/recordings.rs` makes them.
 
 // All of this is test code: a wrong step ends the test.
 #![allow(clippy::unwrap_used)]
@@ -36,7 +38,7 @@ fn text(path: &Path) -> &str {
 #[test]
 fn every_fixture_is_what_fwshare_does_byte_by_byte() {
     let fixtures = fixtures();
-    assert!(fixtures.len() >= 24, "{fixtures:?}");
+    assert!(fixtures.len() >= 26, "{fixtures:?}");
     for fixture in &fixtures {
         let said = trace(&["replay", text(fixture)]);
         assert!(said.success(), "{said}");
@@ -44,17 +46,28 @@ fn every_fixture_is_what_fwshare_does_byte_by_byte() {
         let said = trace(&["replay", "--relaxed", text(fixture)]);
         assert!(said.success(), "{said}");
     }
-    for kind in ["scan", "io", "reset", "full", "held", "sense"] {
-        let file = format!("{kind}.fwt.jsonl");
-        let count = fixtures.iter().filter(|path| path.ends_with(&file)).count();
-        assert_eq!(count, 3, "one {kind} for each kind of bridge");
+    let kinds = ["scan", "io", "reset", "full", "held", "sense"];
+    let own = ["oxfw911", "oxuf922", "generic"].map(|profile| kinds.map(|kind| (profile, kind)));
+    let kernels = [("sbp_target", "io"), ("firewire-sbp2", "oxfw911")];
+    for (folder, kind) in own.into_iter().flatten().chain(kernels) {
+        let file = format!("{folder}/{kind}.fwt.jsonl");
+        assert!(fixtures.iter().any(|path| path.ends_with(&file)), "{file}");
     }
 }
 
 #[test]
 fn a_fixture_edited_by_one_byte_fails_at_its_line() {
+    for fixture in [
+        "oxfw911/io.fwt.jsonl",
+        "sbp_target/io.fwt.jsonl",
+        "firewire-sbp2/oxfw911.fwt.jsonl",
+    ] {
+        edit(&root().join("fixtures/recordings").join(fixture));
+    }
+}
+
+fn edit(fixture: &Path) {
     let folder = tempfile::tempdir().unwrap();
-    let fixture = root().join("fixtures/recordings/oxfw911/io.fwt.jsonl");
     let original = fs::read_to_string(fixture).unwrap();
     let lines: Vec<&str> = original.lines().collect();
     let deeds = ["\"send\"", "\"respond\"", "\"output\""];
@@ -182,6 +195,41 @@ fn wireshark_reads_what_is_exported() {
     assert_eq!(said.stdout.lines().count(), packets.count(), "{said}");
     // The first: a block write of a pointer to the management agent, with header and 8 bytes.
     assert_eq!(said.stdout.lines().next(), Some("24\t24"), "{said}");
+}
+
+/// A recording may come from anybody.
+#[test]
+fn a_recorded_bridge_opens_no_file_and_runs_no_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = root().join("fixtures/recordings/firewire-sbp2/oxfw911.fwt.jsonl");
+    let original = fs::read_to_string(&fixture).unwrap();
+    let image = folder.path().join("image");
+    fs::write(&image, [1; 4096]).unwrap();
+    for (machine, expected) in [
+        (format!("image={}", image.display()), "names a file"),
+        (
+            format!("size=1M,record={}.new", image.display()),
+            "names a file",
+        ),
+        ("profile=oxfw912".to_owned(), "oxfw911, oxuf922 or generic"),
+        ("a dragon".to_owned(), "KEY=VALUE"),
+    ] {
+        let machine = format!("\"machine\":\"{machine}\"");
+        let own = "\"machine\":\"profile=oxfw911,size=1048576,guid=0030e000000001fa\"";
+        assert!(original.contains(own));
+        let file = folder.path().join("x.fwt.jsonl");
+        fs::write(&file, original.replacen(own, &machine, 1)).unwrap();
+        let said = trace(&["replay", text(&file)]);
+        assert_eq!(said.status.code(), Some(1), "{said}");
+        assert!(said.stderr.contains(expected), "{said}");
+    }
+    assert_eq!(fs::read(&image).unwrap(), [1; 4096]);
+    assert!(!folder.path().join("image.new").exists());
+
+    let bus = format!("replay:{}", fixture.display());
+    let said = run(fwshare().args(["login", "--shared", "--bus", &bus]), &[]);
+    assert_eq!(said.status.code(), Some(1), "{said}");
+    assert!(said.stderr.contains("recorded at bridge0"), "{said}");
 }
 
 /// Over the real ioctl path and in real time, with a client that is not ours.

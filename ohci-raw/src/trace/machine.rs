@@ -132,3 +132,6 @@ fn wait(due: Option<Instant>) -> String {
         |due| format!("it waits until {}", due.as_nanos()),
     )
 }
+
+#[cfg(test)]
+mod tests;
