@@ -16,8 +16,10 @@ fn root() -> &'static Path {
 }
 
 fn fixtures() -> Vec<PathBuf> {
-    let profiles = fs::read_dir(root().join("fixtures/recordings")).unwrap();
-    let files = profiles.flat_map(|profile| fs::read_dir(profile.unwrap().path()).unwrap());
+    let folders = fs::read_dir(root().join("fixtures/recordings")).unwrap();
+    let folders = folders.map(|folder| folder.unwrap().path());
+    let folders = folders.filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     files.sort();
     files
@@ -98,17 +100,31 @@ fn edit(fixture: &Path) {
 #[test]
 fn sectors_are_scrubbed_and_what_is_left_still_replays() {
     let folder = tempfile::tempdir().unwrap();
-    for profile in ["oxfw911", "oxuf922", "generic"] {
-        let fixture = root().join(format!("fixtures/recordings/{profile}/io.fwt.jsonl"));
-        let scrubbed = folder.path().join(profile);
+    for (number, (file, sectors)) in [
+        ("oxfw911/io", &["a5a5a5a5", "5a5a5a5a"][..]),
+        ("oxuf922/io", &["a5a5a5a5", "5a5a5a5a"]),
+        ("generic/io", &["a5a5a5a5", "5a5a5a5a"]),
+        ("sbp_target/io", &["a5a5a5a5"]),
+        ("firewire-sbp2/oxfw911", &["a5a5a5a5"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let fixture = root().join(format!("fixtures/recordings/{file}.fwt.jsonl"));
+        let scrubbed = folder.path().join(number.to_string());
         let said = trace(&["scrub", text(&fixture), text(&scrubbed)]);
         assert!(said.success(), "{said}");
         let before = fs::read_to_string(&fixture).unwrap();
         let after = fs::read_to_string(&scrubbed).unwrap();
-        for sector in ["a5a5a5a5", "5a5a5a5a"] {
+        for sector in sectors {
             assert!(before.contains(sector));
             assert!(!after.contains(sector), "{after}");
         }
+        // What is no data stays.
+        assert!(
+            after.contains("4f58464f 52442020") || after.contains("4c494f2d"),
+            "{after}"
+        );
         assert_eq!(before.lines().count(), after.lines().count());
         assert!(after.contains("\"sha256\"") && after.contains("\"scrubbed\":true"));
         let said = trace(&["replay", text(&scrubbed)]);
@@ -160,6 +176,39 @@ fn a_recording_is_shown_with_its_protocol() {
     ] {
         assert!(said.stdout.contains(expected), "{expected}\n{said}");
     }
+    let said = trace(&["show", "--stat", text(&fixture)]);
+    assert!(
+        said.stdout.contains("ORB_POINTER") && said.stdout.contains("READ (10)"),
+        "{said}"
+    );
+}
+
+/// The bridge is on the other side of the same transactions.
+#[test]
+fn a_recording_at_a_bridge_is_shown_as_its_initiators_say_it() {
+    let fixture = root().join("fixtures/recordings/firewire-sbp2/oxfw911.fwt.jsonl");
+    let said = trace(&["show", text(&fixture)]);
+    for expected in [
+        "write_block: dest=ffc0, src=ffc1, offs=fffff0030000, length=8, complete, 0 us  | MANAGEMENT_AGENT",
+        "length=32, complete  | management ORB: LOGIN, LUN 0, exclusive",
+        "command ORB: INQUIRY",
+        "command ORB: READ CAPACITY (10)",
+        "command ORB: MODE SENSE (6)",
+        "data of WRITE (10), 6 blocks at 24",
+        "status: SYNCHRONIZE CACHE (10): GOOD",
+        "management ORB: RECONNECT, login 0",
+        "management ORB: LOGOUT, login 0",
+    ] {
+        assert!(said.stdout.contains(expected), "{expected}\n{said}");
+    }
+    let mut orbs = said
+        .stdout
+        .lines()
+        .filter(|line| line.contains("command ORB"));
+    assert!(
+        orbs.all(|line| line.contains("read_block: dest=ffc1, src=ffc0")),
+        "{said}"
+    );
     let said = trace(&["show", "--stat", text(&fixture)]);
     assert!(
         said.stdout.contains("ORB_POINTER") && said.stdout.contains("READ (10)"),

@@ -6,6 +6,7 @@ mod observe;
 mod pcapng;
 mod scrub;
 mod show;
+mod sides;
 mod stat;
 
 use std::ffi::OsString;
