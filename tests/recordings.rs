@@ -242,6 +242,71 @@ fn wireshark_reads_what_is_exported() {
     assert_eq!(said.stdout.lines().next(), Some("24\t24"), "{said}");
 }
 
+/// A recording at a bridge, and the same without the data of sectors.
+fn replays(file: &Path, logins: usize) {
+    let said = trace(&["replay", text(file)]);
+    assert!(said.success(), "{said}");
+    let scrubbed = file.with_extension("scrubbed");
+    assert!(trace(&["scrub", text(file), text(&scrubbed)]).success());
+    let said = trace(&["replay", text(&scrubbed)]);
+    assert!(said.success(), "{said}");
+    let said = trace(&["show", text(&scrubbed)]);
+    let orbs = said.stdout.matches("ORB: LOGIN, LUN 0").count();
+    assert_eq!(orbs, logins, "{said}");
+    let unknown = |line: &&str| line.contains("write_block:") && !line.contains("  | ");
+    assert_eq!(said.stdout.lines().find(unknown), None);
+}
+
+#[test]
+fn a_bridge_is_recorded_into_a_new_file_and_the_recording_replays() {
+    let folder = tempfile::tempdir().unwrap();
+    for script in ["io", "reset"] {
+        let file = folder.path().join(script);
+        let bus = format!(
+            "emulated:size=1M,script=fixtures/scripts/{script}.txt,record={}",
+            file.display()
+        );
+        let log_in = || {
+            let mut command = fwshare();
+            command.current_dir(root());
+            run(command.args(["login", "--shared", "--bus", &bus]), &[])
+        };
+        let said = log_in();
+        assert!(said.success(), "{said}");
+        replays(&file, 1);
+        let said = log_in();
+        assert_eq!(said.status.code(), Some(1), "{said}");
+        assert!(said.stderr.contains("never overwritten"), "{said}");
+    }
+}
+
+/// Whose ORBs and buffers are at the same addresses.
+#[test]
+fn a_bridge_between_two_hosts_is_recorded_and_the_recording_replays() {
+    let Some(nbdcopy) = judge("nbdcopy") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    fs::write(&data, pattern(64 << 10, 5)).unwrap();
+    let file = folder.path().join("x");
+    let bus = format!("emulated:size=64K,hosts=2,record={}", file.display());
+    let export = |host: usize| {
+        let socket = folder.path().join(format!("host{host}"));
+        format!("nbd:unix:{}", socket.display())
+    };
+    let (one, two) = (export(0), export(1));
+    let daemon = Daemon::login([
+        "--shared", "--bus", &bus, "--export", &one, "--export", &two,
+    ]);
+    nbdcopy.run(["--flush".as_ref(), data.as_os_str(), daemon.uri(0).as_ref()]);
+    nbdcopy.run([daemon.uri(1).as_ref(), copy.as_os_str()]);
+    assert!(fs::read(&data).unwrap() == fs::read(&copy).unwrap());
+    let ended = daemon.stop("INT");
+    assert!(ended.status.success(), "{ended:?}");
+    replays(&file, 2);
+}
+
 /// A recording may come from anybody.
 #[test]
 fn a_recorded_bridge_opens_no_file_and_runs_no_command() {

@@ -38,9 +38,7 @@ fn commands_go_in_and_results_come_out() {
     let said = run("echo out; echo err >&2; exit 3");
     assert_eq!((said.status, said.text.as_str()), (3, "out\nerr\n"));
     assert_eq!(run("cat /root/note").text, "from outside");
-    let said = run(
-        "cat /sys/module/loop/parameters/max_loop; modprobe ext4 && grep -c ext4 /proc/filesystems",
-    );
+    let said = run("cat /sys/module/loop/parameters/max_loop; modprobe ext4 && grep -c ext4 /proc/filesystems");
     assert_eq!(said.text, "3\n1\n");
     // A program of this machine with its libraries, and not busybox's.
     let said = run("sha256sum --version | head -n 1");
@@ -86,26 +84,17 @@ fn guests_reach_each_other_and_nobody_else() {
 #[test]
 fn what_cannot_be_had_is_named_before_anything_starts() {
     let Some(spec) = spec() else { return };
-    let error = |spec: GuestSpec| {
-        Guest::launch(&spec)
-            .expect_err("nothing to start")
-            .to_string()
-    };
+    let error = |spec: GuestSpec| Guest::launch(&spec).expect_err("nothing to start").to_string();
     let said = error(spec.clone().module("no-such-module"));
     assert!(said.contains("has no module no-such-module"), "{said}");
     let said = error(spec.clone().program("no-such-program"));
     assert_eq!(said, "no program no-such-program on this machine");
     let said = error(spec.clone().file(Path::new("/no/such"), Path::new("/x")));
     assert!(said.starts_with("/no/such: No such file"), "{said}");
-    let said = error(
-        spec.clone()
-            .file(Path::new("/etc/hostname"), Path::new("x")),
-    );
+    let said = error(spec.clone().file(Path::new("/etc/hostname"), Path::new("x")));
     assert_eq!(said, "x: not an absolute path");
     let said = error(spec.number(0));
     assert!(said.contains("from 1 to 254"), "{said}");
-    let said = Kernel::find(Some("no-such"))
-        .expect_err("no kernel")
-        .to_string();
+    let said = Kernel::find(Some("no-such")).expect_err("no kernel").to_string();
     assert!(said.starts_with("no kernel no-such: "), "{said}");
 }

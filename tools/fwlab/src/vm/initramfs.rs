@@ -67,11 +67,7 @@ pub(super) fn write(spec: &GuestSpec, shell: bool, to: &Path) -> Result<(), VmEr
     tree.put("/etc/passwd", PLAIN, "root:x:0:0:root:/root:/bin/sh\n");
     tree.put("/etc/group", PLAIN, "root:x:0:\n");
     tree.put("/etc/fwlab/settings", PLAIN, settings(spec, shell).as_str());
-    let modules: String = spec
-        .modules
-        .iter()
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let modules: String = spec.modules.iter().map(|line| format!("{line}\n")).collect();
     tree.put("/etc/fwlab/modules", PLAIN, modules.as_str());
     add_programs(spec, &mut tree)?;
     add_modules(spec, &mut tree)?;
@@ -156,11 +152,7 @@ impl Tree {
 
     fn insert(&mut self, path: impl AsRef<Path>, mode: u32, content: Content) {
         let path = inside(path.as_ref());
-        for folder in path
-            .ancestors()
-            .skip(1)
-            .filter(|path| path.parent().is_some())
-        {
+        for folder in path.ancestors().skip(1).filter(|path| path.parent().is_some()) {
             let missing = || Entry {
                 mode: DIRECTORY,
                 content: Content::Bytes(Vec::new()),
@@ -192,9 +184,7 @@ impl Tree {
             };
             let size = u32::try_from(bytes.len())
                 .map_err(|_| io::Error::other(format!("{}: too large", path.display())))?;
-            let builder = Builder::new(&path.to_string_lossy())
-                .ino(number)
-                .mode(entry.mode);
+            let builder = Builder::new(&path.to_string_lossy()).ino(number).mode(entry.mode);
             let mut file = builder.write(&mut out, size);
             file.write_all(&bytes)?;
             file.finish()?;

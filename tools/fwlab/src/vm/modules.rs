@@ -117,8 +117,7 @@ impl<'a> Modules<'a> {
         let aliases = aliases.map(|(alias, module)| format!("alias {alias} {module}\n"));
         let first = self.wanted_first.iter();
         let first = first.filter(|(module, _)| names.contains(module.as_str()));
-        let first =
-            first.map(|(module, first)| format!("softdep {module} pre: {}\n", first.join(" ")));
+        let first = first.map(|(module, first)| format!("softdep {module} pre: {}\n", first.join(" ")));
         [
             ("modules.dep", dependencies),
             ("modules.builtin", self.builtin_files.clone()),

@@ -106,10 +106,7 @@ mod tests {
         send(&b, "from b");
         assert_eq!(receive(&a), "from b");
         send(&c, "from c");
-        assert_eq!(
-            (receive(&a), receive(&b)),
-            ("from c".into(), "from c".into())
-        );
+        assert_eq!((receive(&a), receive(&b)), ("from c".into(), "from c".into()));
         drop(b);
         std::fs::remove_file(path("b")).expect("its socket");
         send(&a, "again a");

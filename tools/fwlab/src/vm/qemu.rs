@@ -71,9 +71,7 @@ impl Qemu {
             .args(["-accel", accelerator(self, &spec.kernel)])
             // Shared, so that the controller gets at it.
             .arg("-object")
-            .arg(format!(
-                "memory-backend-memfd,id=memory,size={memory}M,share=on"
-            ))
+            .arg(format!("memory-backend-memfd,id=memory,size={memory}M,share=on"))
             .args(["-machine", "q35,memory-backend=memory"])
             .arg("-kernel")
             .arg(&spec.kernel.image)
@@ -132,8 +130,12 @@ fn comma(path: &Path) -> String {
 fn version(said: &str) -> Option<(u32, u32)> {
     let rest = said.split("version ").nth(1)?;
     let mut numbers = rest.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    Some((
+        numbers.next()?.parse().ok()?,
+        numbers.next()?.parse().ok()?,
+    ))
 }
+
 
 #[cfg(test)]
 mod tests {

@@ -129,10 +129,7 @@ impl GuestSpec {
     pub(super) fn check(&self) -> Result<(), VmError> {
         let wrong = |what: String| Err(VmError::Spec(what));
         if !(1..=254).contains(&self.number) {
-            return wrong(format!(
-                "guest {}: they are counted from 1 to 254",
-                self.number
-            ));
+            return wrong(format!("guest {}: they are counted from 1 to 254", self.number));
         }
         if self.memory < 128 {
             return wrong(format!("{} MiB of memory: Linux needs 128", self.memory));
