@@ -128,3 +128,55 @@ fn mark(value: &mut Value) {
         object.insert("scrubbed".to_owned(), true.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ohci_raw::trace::{Header, PortHeader, SCHEMA};
+
+    use super::*;
+
+    /// What one initiator says of its memory is no word on another's.
+    #[test]
+    fn what_is_an_orb_of_one_initiator_is_data_of_another() {
+        const ORB: &str = r#""000000001000","len":32"#;
+        let lines = [
+            r#""bus_reset":{"gen":1,"local":"ffc0","peers":[{"id":"ffc1","guid":"a"},{"id":"ffc2","guid":"b"}]}"#.to_owned(),
+            r#""request":{"id":1,"src":"ffc1","gen":1,"tcode":"write_block","addr":"fffff0030000","data":"00000000 00001000"}"#.to_owned(),
+            format!(r#""send":{{"id":1,"dest":"ffc1","gen":1,"speed":"S100","tcode":"read_block","addr":{ORB}}}"#),
+            r#""response":{"id":1,"rcode":0,"data":"11111111"}"#.to_owned(),
+            format!(r#""send":{{"id":2,"dest":"ffc2","gen":1,"speed":"S100","tcode":"read_block","addr":{ORB}}}"#),
+            r#""response":{"id":2,"rcode":0,"data":"22222222"}"#.to_owned(),
+            r#""bus_reset":{"gen":2,"local":"ffc0","peers":[{"id":"ffc1","guid":"b"},{"id":"ffc2","guid":"a"}]}"#.to_owned(),
+            format!(r#""send":{{"id":3,"dest":"ffc2","gen":2,"speed":"S100","tcode":"read_block","addr":{ORB}}}"#),
+            r#""response":{"id":3,"rcode":0,"data":"33333333"}"#.to_owned(),
+        ];
+        let lines = lines.iter().map(|line| {
+            let line = format!(r#"{{"port":0,"at":0,{line}}}"#);
+            serde_json::from_str(&line).unwrap()
+        });
+        let port = PortHeader {
+            bus: 0,
+            name: "bridge0".into(),
+            machine: Some("size=1M".into()),
+        };
+        let scrubbed = scrub(Recording {
+            path: "x".into(),
+            header: Header {
+                schema: SCHEMA,
+                tool: "test".into(),
+                command: vec![],
+                ports: vec![port],
+                scrubbed: false,
+            },
+            lines: (2..).zip(lines).collect(),
+        });
+        let responses = scrubbed
+            .lines
+            .iter()
+            .filter_map(|(_, line)| match &line.what {
+                What::Response { data, .. } => Some(data.is_scrubbed()),
+                _ => None,
+            });
+        assert_eq!(responses.collect::<Vec<_>>(), [false, true, false]);
+    }
+}
