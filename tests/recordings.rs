@@ -1,4 +1,6 @@
-//! Recordings: every fixture is what fwshare does, and a recording of its own replays.
+//! Recordings: every fixture is what fwshare or its bridge does, and a recording of its own replays.
+//!
+//! Two of them have the kernel at the other end: `tests/kernel/recordings.rs` makes them.
 
 // All of this is test code: a wrong step ends the test.
 #![allow(clippy::unwrap_used)]
@@ -14,8 +16,10 @@ fn root() -> &'static Path {
 }
 
 fn fixtures() -> Vec<PathBuf> {
-    let profiles = fs::read_dir(root().join("fixtures/recordings")).unwrap();
-    let files = profiles.flat_map(|profile| fs::read_dir(profile.unwrap().path()).unwrap());
+    let folders = fs::read_dir(root().join("fixtures/recordings")).unwrap();
+    let folders = folders.map(|folder| folder.unwrap().path());
+    let folders = folders.filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     files.sort();
     files
@@ -36,7 +40,7 @@ fn text(path: &Path) -> &str {
 #[test]
 fn every_fixture_is_what_fwshare_does_byte_by_byte() {
     let fixtures = fixtures();
-    assert!(fixtures.len() >= 24, "{fixtures:?}");
+    assert!(fixtures.len() >= 26, "{fixtures:?}");
     for fixture in &fixtures {
         let said = trace(&["replay", text(fixture)]);
         assert!(said.success(), "{said}");
@@ -44,17 +48,28 @@ fn every_fixture_is_what_fwshare_does_byte_by_byte() {
         let said = trace(&["replay", "--relaxed", text(fixture)]);
         assert!(said.success(), "{said}");
     }
-    for kind in ["scan", "io", "reset", "full", "held", "sense"] {
-        let file = format!("{kind}.fwt.jsonl");
-        let count = fixtures.iter().filter(|path| path.ends_with(&file)).count();
-        assert_eq!(count, 3, "one {kind} for each kind of bridge");
+    let kinds = ["scan", "io", "reset", "full", "held", "sense"];
+    let own = ["oxfw911", "oxuf922", "generic"].map(|profile| kinds.map(|kind| (profile, kind)));
+    let kernels = [("sbp_target", "io"), ("firewire-sbp2", "oxfw911")];
+    for (folder, kind) in own.into_iter().flatten().chain(kernels) {
+        let file = format!("{folder}/{kind}.fwt.jsonl");
+        assert!(fixtures.iter().any(|path| path.ends_with(&file)), "{file}");
     }
 }
 
 #[test]
 fn a_fixture_edited_by_one_byte_fails_at_its_line() {
+    for fixture in [
+        "oxfw911/io.fwt.jsonl",
+        "sbp_target/io.fwt.jsonl",
+        "firewire-sbp2/oxfw911.fwt.jsonl",
+    ] {
+        edit(&root().join("fixtures/recordings").join(fixture));
+    }
+}
+
+fn edit(fixture: &Path) {
     let folder = tempfile::tempdir().unwrap();
-    let fixture = root().join("fixtures/recordings/oxfw911/io.fwt.jsonl");
     let original = fs::read_to_string(fixture).unwrap();
     let lines: Vec<&str> = original.lines().collect();
     let deeds = ["\"send\"", "\"respond\"", "\"output\""];
@@ -85,17 +100,27 @@ fn a_fixture_edited_by_one_byte_fails_at_its_line() {
 #[test]
 fn sectors_are_scrubbed_and_what_is_left_still_replays() {
     let folder = tempfile::tempdir().unwrap();
-    for profile in ["oxfw911", "oxuf922", "generic"] {
-        let fixture = root().join(format!("fixtures/recordings/{profile}/io.fwt.jsonl"));
-        let scrubbed = folder.path().join(profile);
+    for (number, (file, sectors)) in [
+        ("oxfw911/io", &["a5a5a5a5", "5a5a5a5a"][..]),
+        ("oxuf922/io", &["a5a5a5a5", "5a5a5a5a"]),
+        ("generic/io", &["a5a5a5a5", "5a5a5a5a"]),
+        ("sbp_target/io", &["a5a5a5a5"]),
+        ("firewire-sbp2/oxfw911", &["a5a5a5a5"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let fixture = root().join(format!("fixtures/recordings/{file}.fwt.jsonl"));
+        let scrubbed = folder.path().join(number.to_string());
         let said = trace(&["scrub", text(&fixture), text(&scrubbed)]);
         assert!(said.success(), "{said}");
         let before = fs::read_to_string(&fixture).unwrap();
         let after = fs::read_to_string(&scrubbed).unwrap();
-        for sector in ["a5a5a5a5", "5a5a5a5a"] {
+        for sector in sectors {
             assert!(before.contains(sector));
             assert!(!after.contains(sector), "{after}");
         }
+        assert!(after.contains("28000000"), "commands stay: {after}");
         assert_eq!(before.lines().count(), after.lines().count());
         assert!(after.contains("\"sha256\"") && after.contains("\"scrubbed\":true"));
         let said = trace(&["replay", text(&scrubbed)]);
@@ -154,6 +179,39 @@ fn a_recording_is_shown_with_its_protocol() {
     );
 }
 
+/// The bridge is on the other side of the same transactions.
+#[test]
+fn a_recording_at_a_bridge_is_shown_as_its_initiators_say_it() {
+    let fixture = root().join("fixtures/recordings/firewire-sbp2/oxfw911.fwt.jsonl");
+    let said = trace(&["show", text(&fixture)]);
+    for expected in [
+        "write_block: dest=ffc0, src=ffc1, offs=fffff0030000, length=8, complete, 0 us  | MANAGEMENT_AGENT",
+        "length=32, complete  | management ORB: LOGIN, LUN 0, exclusive",
+        "command ORB: INQUIRY",
+        "command ORB: READ CAPACITY (10)",
+        "command ORB: MODE SENSE (6)",
+        "data of WRITE (10), 6 blocks at 24",
+        "status: SYNCHRONIZE CACHE (10): GOOD",
+        "management ORB: RECONNECT, login 0",
+        "management ORB: LOGOUT, login 0",
+    ] {
+        assert!(said.stdout.contains(expected), "{expected}\n{said}");
+    }
+    let mut orbs = said
+        .stdout
+        .lines()
+        .filter(|line| line.contains("command ORB"));
+    assert!(
+        orbs.all(|line| line.contains("read_block: dest=ffc1, src=ffc0")),
+        "{said}"
+    );
+    let said = trace(&["show", "--stat", text(&fixture)]);
+    assert!(
+        said.stdout.contains("ORB_POINTER") && said.stdout.contains("READ (10)"),
+        "{said}"
+    );
+}
+
 #[test]
 fn wireshark_reads_what_is_exported() {
     let Some(tshark) = judge("tshark") else {
@@ -182,6 +240,106 @@ fn wireshark_reads_what_is_exported() {
     assert_eq!(said.stdout.lines().count(), packets.count(), "{said}");
     // The first: a block write of a pointer to the management agent, with header and 8 bytes.
     assert_eq!(said.stdout.lines().next(), Some("24\t24"), "{said}");
+}
+
+/// A recording at a bridge, and the same without the data of sectors.
+fn replays(file: &Path, logins: usize) {
+    let said = trace(&["replay", text(file)]);
+    assert!(said.success(), "{said}");
+    let scrubbed = file.with_extension("scrubbed");
+    assert!(trace(&["scrub", text(file), text(&scrubbed)]).success());
+    let said = trace(&["replay", text(&scrubbed)]);
+    assert!(said.success(), "{said}");
+    let said = trace(&["show", text(&scrubbed)]);
+    let orbs = said.stdout.matches("ORB: LOGIN, LUN 0").count();
+    assert_eq!(orbs, logins, "{said}");
+    let unknown = |line: &&str| line.contains("write_block:") && !line.contains("  | ");
+    assert_eq!(said.stdout.lines().find(unknown), None);
+}
+
+#[test]
+fn a_bridge_is_recorded_into_a_new_file_and_the_recording_replays() {
+    let folder = tempfile::tempdir().unwrap();
+    for script in ["io", "reset"] {
+        let file = folder.path().join(script);
+        let bus = format!(
+            "emulated:size=1M,script=fixtures/scripts/{script}.txt,record={}",
+            file.display()
+        );
+        let log_in = || {
+            let mut command = fwshare();
+            command.current_dir(root());
+            run(command.args(["login", "--shared", "--bus", &bus]), &[])
+        };
+        let said = log_in();
+        assert!(said.success(), "{said}");
+        replays(&file, 1);
+        let said = log_in();
+        assert_eq!(said.status.code(), Some(1), "{said}");
+        assert!(said.stderr.contains("never overwritten"), "{said}");
+    }
+}
+
+/// Whose ORBs and buffers are at the same addresses.
+#[test]
+fn a_bridge_between_two_hosts_is_recorded_and_the_recording_replays() {
+    let Some(nbdcopy) = judge("nbdcopy") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    fs::write(&data, pattern(64 << 10, 5)).unwrap();
+    let file = folder.path().join("x");
+    let bus = format!("emulated:size=64K,hosts=2,record={}", file.display());
+    let export = |host: usize| {
+        let socket = folder.path().join(format!("host{host}"));
+        format!("nbd:unix:{}", socket.display())
+    };
+    let (one, two) = (export(0), export(1));
+    let daemon = Daemon::login([
+        "--shared", "--bus", &bus, "--export", &one, "--export", &two,
+    ]);
+    nbdcopy.run(["--flush".as_ref(), data.as_os_str(), daemon.uri(0).as_ref()]);
+    nbdcopy.run([daemon.uri(1).as_ref(), copy.as_os_str()]);
+    assert!(fs::read(&data).unwrap() == fs::read(&copy).unwrap());
+    let ended = daemon.stop("INT");
+    assert!(ended.status.success(), "{ended:?}");
+    replays(&file, 2);
+}
+
+/// A recording may come from anybody.
+#[test]
+fn a_recorded_bridge_opens_no_file_and_runs_no_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = root().join("fixtures/recordings/firewire-sbp2/oxfw911.fwt.jsonl");
+    let original = fs::read_to_string(&fixture).unwrap();
+    let image = folder.path().join("image");
+    fs::write(&image, [1; 4096]).unwrap();
+    for (machine, expected) in [
+        (format!("image={}", image.display()), "names a file"),
+        (
+            format!("size=1M,record={}.new", image.display()),
+            "names a file",
+        ),
+        ("profile=oxfw912".to_owned(), "oxfw911, oxuf922 or generic"),
+        ("a dragon".to_owned(), "KEY=VALUE"),
+    ] {
+        let machine = format!("\"machine\":\"{machine}\"");
+        let own = "\"machine\":\"profile=oxfw911,size=1048576,guid=0030e000000001fa\"";
+        assert!(original.contains(own));
+        let file = folder.path().join("x.fwt.jsonl");
+        fs::write(&file, original.replacen(own, &machine, 1)).unwrap();
+        let said = trace(&["replay", text(&file)]);
+        assert_eq!(said.status.code(), Some(1), "{said}");
+        assert!(said.stderr.contains(expected), "{said}");
+    }
+    assert_eq!(fs::read(&image).unwrap(), [1; 4096]);
+    assert!(!folder.path().join("image.new").exists());
+
+    let bus = format!("replay:{}", fixture.display());
+    let said = run(fwshare().args(["login", "--shared", "--bus", &bus]), &[]);
+    assert_eq!(said.status.code(), Some(1), "{said}");
+    assert!(said.stderr.contains("recorded at bridge0"), "{said}");
 }
 
 /// Over the real ioctl path and in real time, with a client that is not ours.

@@ -11,6 +11,8 @@
 //! | `resets` | `fwshare login` twice, and kernel | our bridge |
 //! | `serve` | kernel | `fwshare serve` on a real `/dev/fw0` |
 //!
+//! `recordings` records `firewire_sbp2` and `sbp_target`.
+//!
 //! `docs/lab.md` tells what each of them shows, and how to do the same by hand.
 
 mod cluster;
@@ -18,6 +20,7 @@ mod company;
 mod disk;
 mod firewire_sbp2;
 mod login;
+mod recordings;
 mod resets;
 mod sbp_target;
 mod serve;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::line::{NodeLine, Op, Payload, PeerLine, What};
 use crate::bus::{
-    Address, AddressRange, BusReset, Eui64, Event, Generation, IncomingRequest, LockKind, NodeId,
-    Operation, Peer, RCode, RequestHandle, Response, Speed, Token, Transaction,
+    Action, Address, AddressRange, BusReset, Eui64, Event, Generation, IncomingRequest, LockKind,
+    NodeId, Operation, Peer, RCode, RequestHandle, Response, Speed, Token, Transaction,
 };
 use crate::config_rom::Descriptor;
 use crate::port::{DescriptorHandle, Node, ResetKind};
@@ -144,6 +144,14 @@ impl Names {
     pub(super) fn bind(&mut self, token: Token, id: u64) {
         self.tokens.insert(id, token);
         self.ids.insert(token, id);
+    }
+
+    /// What a machine does.
+    pub(super) fn action(&mut self, action: &Action) -> What {
+        match action {
+            Action::Send(transaction) => self.sent(transaction),
+            Action::Respond { handle, response } => self.responded(*handle, response),
+        }
     }
 
     pub(super) fn responded(&mut self, handle: RequestHandle, response: &Response) -> What {

@@ -35,6 +35,10 @@ pub struct PortHeader {
     pub bus: usize,
     /// Where the bus was.
     pub name: String,
+    /// Where it is no host's but a machine's: how to make that anew, in the words of who recorded
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 /// Something that happened.

@@ -26,19 +26,27 @@
 //! A [`Replay`] in [`Mode::Strict`] demands every deed, byte by byte and in order. In
 //! [`Mode::Relaxed`] node ids, generations and speeds may be others, and deeds that stand
 //! together may come in another order.
+//!
+//! A [`Machine`](crate::bus::Machine) is recorded in the same words, from where it stands: the
+//! events it was handed, the calls when its time had come (`quiet`), and what it did. A
+//! [`MachineRecorder`] writes that, [`replay_machine`] hands it to another one and compares.
 
 mod describe;
 mod line;
+mod machine;
 mod reader;
 mod recorder;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use describe::Symbols;
 pub use line::{
     FailureKind, Header, Line, NodeLine, Op, Payload, PeerLine, PortHeader, SCHEMA, What,
 };
+pub use machine::{MachineRecorder, replay_machine};
 pub use reader::{Recording, TraceError};
 pub use recorder::{Recorder, Tape};
-pub use replay::{Mode, Replay, Verdict};
+pub use replay::Replay;
+pub use verdict::{Mode, Verdict};

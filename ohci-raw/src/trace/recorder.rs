@@ -38,7 +38,7 @@ impl Tape {
 
     /// Writes a line. After a first failure nothing more is written: the command that is recorded
     /// is worth more than its recording.
-    fn write(&self, line: &Line) {
+    pub(super) fn write(&self, line: &Line) {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = &mut *file else {
             return;

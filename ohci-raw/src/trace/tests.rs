@@ -33,6 +33,7 @@ fn header() -> Header {
         ports: vec![PortHeader {
             bus: 0,
             name: "sim".into(),
+            machine: None,
         }],
         scrubbed: false,
     }

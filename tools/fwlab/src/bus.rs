@@ -209,6 +209,12 @@ pub(crate) fn no_lab(error: LabError) -> Failure {
             error: AssemblyError::TooManyBlocks { .. },
             ..
         } => failure.advise("take profile=generic, or larger sectors (sector=4096)"),
+        LabError::Bridge {
+            error: AssemblyError::Record { error, .. },
+            ..
+        } if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            failure.advise("name a new file: a recording is never overwritten")
+        }
         LabError::SameGuid(_) => {
             failure.advise("leave guid= out, and each bridge gets one of its own")
         }

@@ -56,6 +56,7 @@ this process, with one bridge and one disk, for which there are these keys:
   hosts=1       how many hosts this process plays, up to 62
   bad=LBA-LBA   blocks that can be neither read nor written
   guid=GUID     the bridge's GUID
+  record=FILE   a new file for what the bridge is told and does, as fwshare trace has it
   script=FILE   what the first host does, in virtual time: lines of read OFFSET LENGTH,
                 write OFFSET LENGTH BYTE, flush, reset, stop
   speed=S400    or S100, S200, S800, S1600, S3200
@@ -374,6 +375,9 @@ pub(crate) enum TraceVerb {
     ///
     /// Every byte that it sends must be as recorded, in the same order. At the first that is not,
     /// the line, what it has and what came instead are told, and the exit code is 1.
+    ///
+    /// If a bridge was recorded (fwlab bus --bridge record=FILE), a new one with an empty disk is
+    /// told the same at the same times, and what it does is compared.
     Replay {
         /// The recording
         file: std::path::PathBuf,

@@ -2,11 +2,16 @@
 
 mod bad_blocks;
 mod image;
+mod record;
 mod spec;
 
 use self::bad_blocks::BadBlocks;
 pub use self::image::{Image, ImageError};
+pub use self::record::{recorded, tape};
 pub use self::spec::{BridgeSpec, BridgeSpecError, SECTORS, Storage};
+
+use std::io;
+use std::path::PathBuf;
 
 use ohci_raw::sim::NodeConfig;
 use sbp2::scsi::{Medium, MediumSizeError, MemoryMedium};
@@ -37,6 +42,14 @@ pub enum AssemblyError {
         blocks: u64,
         /// The profile's name.
         profile: &'static str,
+    },
+    /// What it is told and does cannot be recorded.
+    #[error("cannot record into {}: {error}", path.display())]
+    Record {
+        /// The new file.
+        path: PathBuf,
+        /// What came back.
+        error: io::Error,
     },
     /// There is no such profile.
     #[error("there is no bridge profile \"{0}\"")]

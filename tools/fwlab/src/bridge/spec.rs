@@ -1,5 +1,6 @@
 //! What is said of an emulated bridge.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -32,6 +33,8 @@ pub struct BridgeSpec {
     pub query: bool,
     /// Blocks that can be neither read nor written, the first and the last.
     pub bad: Option<(u64, u64)>,
+    /// A new file, into which all that the bridge is told and does is recorded.
+    pub record: Option<PathBuf>,
 }
 
 /// Where an emulated disk's bytes are.
@@ -70,8 +73,8 @@ pub enum BridgeSpecError {
 
 impl BridgeSpec {
     /// What a bridge can be told.
-    pub const KEYS: [&'static str; 9] = [
-        "image", "size", "profile", "sector", "logins", "speed", "guid", "bad", "query",
+    pub const KEYS: [&'static str; 10] = [
+        "image", "size", "profile", "sector", "logins", "speed", "guid", "bad", "query", "record",
     ];
 
     /// Takes what concerns the bridge out of `options`.
@@ -113,7 +116,45 @@ impl BridgeSpec {
             guid: guid.transpose()?,
             bad: bad.transpose()?,
             query: query.unwrap_or(true),
+            record: options.take("record").map(PathBuf::from),
         })
+    }
+}
+
+impl fmt::Display for BridgeSpec {
+    /// As it is parsed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = |path: &PathBuf| path.display().to_string().replace(',', ",,");
+        let Self {
+            profile, sector, ..
+        } = self;
+        write!(f, "profile={profile}")?;
+        match &self.storage {
+            Storage::Memory(size) => write!(f, ",size={size}")?,
+            Storage::Image(image) => write!(f, ",image={}", path(image))?,
+        }
+        if *sector != SECTORS[0] {
+            write!(f, ",sector={sector}")?;
+        }
+        if let Some(logins) = self.logins {
+            write!(f, ",logins={logins}")?;
+        }
+        if let Some(speed) = self.speed {
+            write!(f, ",speed={speed}")?;
+        }
+        if let Some(guid) = self.guid {
+            write!(f, ",guid={guid}")?;
+        }
+        if let Some((first, last)) = self.bad {
+            write!(f, ",bad={first}-{last}")?;
+        }
+        if !self.query {
+            f.write_str(",query=off")?;
+        }
+        match &self.record {
+            Some(record) => write!(f, ",record={}", path(record)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -199,13 +240,14 @@ mod tests {
             guid: None,
             bad: None,
             query: true,
+            record: None,
         };
         assert_eq!("".parse(), Ok(expected));
     }
 
     #[test]
     fn every_key_is_heard() {
-        let text = "speed=s800,logins=2,sector=4096,profile=generic,size=3T,guid=0x0001020304050607,bad=7-9,query=off";
+        let text = "speed=s800,logins=2,sector=4096,profile=generic,size=3T,guid=0x0001020304050607,bad=7-9,query=off,record=a,,b";
         let expected = BridgeSpec {
             storage: Storage::Memory(3 << 40),
             profile: "generic".into(),
@@ -215,8 +257,21 @@ mod tests {
             guid: Some(Eui64(0x0001_0203_0405_0607)),
             bad: Some((7, 9)),
             query: false,
+            record: Some("a,b".into()),
         };
         assert_eq!(text.parse(), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_written_of_a_bridge_is_read_again_as_the_same() {
+        for text in [
+            "",
+            "image=a,,b=c,speed=S200",
+            "speed=s800,logins=2,sector=4096,profile=generic,size=3T,guid=0x0001020304050607,bad=7-9,query=off,record=a,,b",
+        ] {
+            let spec: BridgeSpec = text.parse().unwrap();
+            assert_eq!(spec.to_string().parse(), Ok(spec), "{text}");
+        }
     }
 
     #[test]

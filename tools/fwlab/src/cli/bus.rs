@@ -16,10 +16,15 @@ pub(crate) struct BusArgs {
     /// With a controller there may be none.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=62))]
     pub(crate) hosts: u8,
-    /// A bridge with a disk: profile=, image= or size=, sector=, logins=, speed=, guid=.
+    /// A bridge with a disk: profile=, image= or size=, sector=, logins=, speed=, guid=, bad=,
+    /// query=, record=.
     ///
     /// Profiles are oxfw911 (unless another is named), oxuf922 and generic. Without image= the
     /// disk is in memory, 64M unless size= says otherwise. A comma in a path is written twice.
+    ///
+    /// record= names a new file for all that the bridge is told and does, which fwshare trace
+    /// shows, scrubs and replays. What fwlab ctl does to the bridge itself (power, corrupt-status)
+    /// is not in it, and the replay ends there.
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub(crate) bridge: Vec<BridgeSpec>,
     /// A FireWire controller for a virtual machine, at this socket.

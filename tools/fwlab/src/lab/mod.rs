@@ -154,8 +154,10 @@ impl Lab {
         let profile = bridge.profile().name;
         let claims = bridge.claims();
         config.name = format!("bridge{number}");
+        let tape = bridge::tape(spec, &config, &bridge)
+            .map_err(|error| LabError::Bridge { number, error })?;
         let machine = Shared::new(Corruptor::new(bridge));
-        let boxed = Box::new(machine.clone());
+        let boxed = bridge::recorded(Box::new(machine.clone()), tape);
         let node = self
             .bus
             .attach_machine(config, claims, boxed, Instant::ZERO);

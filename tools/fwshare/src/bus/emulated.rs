@@ -24,7 +24,9 @@ impl EmulatedBus {
             Some(_) => SharedBus::in_virtual_time(Timing::Immediate),
             None => SharedBus::new(Timing::Immediate),
         };
-        bus.attach_machine(config, bridge.claims(), Box::new(bridge));
+        let tape = bridge::tape(&emulation.bridge, &config, &bridge)?;
+        let claims = bridge.claims();
+        bus.attach_machine(config, claims, bridge::recorded(Box::new(bridge), tape));
         Ok(Self {
             bus,
             speed,

@@ -136,6 +136,9 @@ fn no_emulation(error: AssemblyError) -> Failure {
         AssemblyError::TooManyBlocks { .. } => {
             return failure.advise("take profile=generic, or larger sectors (sector=4096)");
         }
+        AssemblyError::Record { error, .. } if error.kind() == io::ErrorKind::AlreadyExists => {
+            return failure.advise("name a new file: a recording is never overwritten");
+        }
         _ => return failure,
     };
     use ImageError as E;

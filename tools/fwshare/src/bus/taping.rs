@@ -45,6 +45,7 @@ impl Taping {
             let header = PortHeader {
                 bus: index,
                 name: name.into_owned(),
+                machine: None,
             };
             std::iter::repeat_n(header, 1 + bus.others.len())
         });
@@ -81,6 +82,20 @@ impl Taping {
     /// The buses of a recording.
     pub(super) fn replay(&self, path: &Path, mode: Mode) -> Result<Vec<Bus>, Failure> {
         let recording = Recording::read(path).map_err(no_recording)?;
+        if let Some(port) = recording
+            .header
+            .ports
+            .iter()
+            .find(|port| port.machine.is_some())
+        {
+            let message = format!(
+                "{} was recorded at {}, which is no host: no command can be run on it",
+                path.display(),
+                port.name
+            );
+            return Err(Failure::new(Exit::Error, message)
+                .advise("fwshare trace replay shows whether a bridge does the same today"));
+        }
         let mut buses: Vec<(usize, Bus)> = Vec::new();
         for (index, header) in recording.header.ports.iter().enumerate() {
             let replay = Replay::new(&recording, index, mode);

@@ -50,6 +50,7 @@ pub(super) fn read(path: &Path) -> Result<(Header, Vec<Line>), Failure> {
         .map(|(bus, card)| PortHeader {
             bus,
             name: format!("card {card}"),
+            machine: None,
         });
     let header = Header {
         schema: SCHEMA,

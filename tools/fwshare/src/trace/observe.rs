@@ -123,9 +123,7 @@ impl Observer {
         let Some(address) = self.symbols.resolve(&op.addr) else {
             return Meaning::Unknown;
         };
-        if (csr::CONFIG_ROM.get()..csr::CONFIG_ROM.get() + csr::CONFIG_ROM_LENGTH)
-            .contains(&address.get())
-        {
+        if is_rom(address) {
             return Meaning::Rom;
         }
         if address == csr::BUSY_TIMEOUT {
@@ -183,6 +181,10 @@ impl Observer {
     }
 
     fn read(&mut self, address: Address, op: &Op, answer: Option<&Payload>) -> Meaning {
+        // Targets look there who has logged in.
+        if is_rom(address) {
+            return Meaning::Rom;
+        }
         let bytes = answer.and_then(Payload::bytes).unwrap_or_default();
         let asked = op.len.unwrap_or(4) as u64;
         if self.management.contains_key(&address) && asked == MANAGEMENT_ORB {
@@ -337,6 +339,11 @@ impl Observer {
     pub(super) fn observe(&mut self, what: &What) {
         self.symbols.observe(what);
     }
+}
+
+fn is_rom(address: Address) -> bool {
+    let start = csr::CONFIG_ROM.get();
+    (start..start + csr::CONFIG_ROM_LENGTH).contains(&address.get())
 }
 
 /// A command in words, its name, and whether its data is that of sectors.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use ohci_raw::bus::RCode;
 use ohci_raw::trace::{Line, Op, Recording, What};
 
-use super::observe::{Meaning, Observer};
+use super::observe::Meaning;
+use super::sides::Observers;
 
 /// A request that waits for its end.
 struct Open {
@@ -18,7 +19,7 @@ struct Open {
 /// One port's state.
 #[derive(Default)]
 struct Port {
-    observer: Observer,
+    observers: Observers,
     local: String,
     sent: BTreeMap<u64, Open>,
     came: BTreeMap<u64, (u64, String, Op)>,
@@ -36,7 +37,10 @@ pub(super) fn text(recording: &Recording) -> String {
     let several = header.ports.len() > 1;
     let mut ports: BTreeMap<usize, Port> = BTreeMap::new();
     for (_, line) in &recording.lines {
-        let port = ports.entry(line.port).or_default();
+        let port = ports.entry(line.port).or_insert_with(|| Port {
+            observers: Observers::new(&recording.header, line.port),
+            ..Port::default()
+        });
         if let Some(shown) = port.take_in(line) {
             let place = if several {
                 format!("[{}] ", line.port)
@@ -55,7 +59,7 @@ pub(super) fn text(recording: &Recording) -> String {
             };
             text.push_str(&format!(
                 "{place}{} no response recorded{}\n",
-                request(open.at, &open.op, &open.peer, &port.local),
+                port.request(open.at, &open.op, &open.peer, Of::Initiator),
                 meaning(&open.meaning),
             ));
         }
@@ -99,13 +103,30 @@ fn meaning(meaning: &Meaning) -> String {
     }
 }
 
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Initiator,
+    Target,
+}
+
 impl Port {
+    /// A request between the node that was recorded and this one.
+    fn request(&self, at: u64, op: &Op, peer: &str, of: Of) -> String {
+        if (of == Of::Target) == self.observers.at_target() {
+            request(at, op, peer, &self.local)
+        } else {
+            request(at, op, &self.local, peer)
+        }
+    }
+
     fn take_in(&mut self, line: &Line) -> Option<String> {
-        self.observer.observe(&line.what);
+        self.observers.observe(&line.what);
         let at = time(line.at);
-        Some(match &line.what {
+        let what = self.observers.as_initiator(&line.what).into_owned();
+        Some(match &what {
             What::Send { id, dest, op, .. } => {
-                let meaning = self.observer.sent(op);
+                let meaning = self.observers.of(dest).sent(op);
                 let open = Open {
                     at: line.at,
                     peer: dest.clone(),
@@ -119,7 +140,7 @@ impl Port {
                 let open = self.sent.remove(id)?;
                 format!(
                     "{} {}, {} us{}",
-                    request(open.at, &open.op, &open.peer, &self.local),
+                    self.request(open.at, &open.op, &open.peer, Of::Initiator),
                     end(*rcode),
                     line.at.saturating_sub(open.at) / 1000,
                     meaning(&open.meaning),
@@ -131,9 +152,9 @@ impl Port {
             }
             What::Respond { id, rcode, data } => {
                 let (came, src, op) = self.came.remove(id)?;
-                let (means, _) = self.observer.came(&op, Some(data));
+                let (means, _) = self.observers.of(&src).came(&op, Some(data));
                 let means = meaning(&means);
-                let request = request(came, &op, &self.local, &src);
+                let request = self.request(came, &op, &src, Of::Target);
                 format!("{request} {}{means}", end(*rcode))
             }
             What::BusReset {

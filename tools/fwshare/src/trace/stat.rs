@@ -6,15 +6,16 @@ use ohci_raw::bus::Address;
 use ohci_raw::trace::{Op, Recording, What};
 
 use super::observe::{Meaning, Observer};
+use super::sides::Observers;
 use crate::output::Table;
 
 #[derive(Default)]
 struct Port {
-    observer: Observer,
+    observers: Observers,
     sent: BTreeMap<u64, (u64, &'static str)>,
-    came: BTreeMap<u64, Op>,
-    /// When the target was told of each ORB.
-    told: BTreeMap<Address, u64>,
+    came: BTreeMap<u64, (String, Op)>,
+    /// When the target was told of each ORB, by its initiator.
+    told: BTreeMap<(String, Address), u64>,
 }
 
 /// Transactions by kind, then commands from ORB_POINTER to status.
@@ -23,15 +24,19 @@ pub(super) fn text(recording: &Recording) -> String {
     let mut transactions: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     let mut commands: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for (_, line) in &recording.lines {
-        let port = ports.entry(line.port).or_default();
-        port.observer.observe(&line.what);
-        match &line.what {
-            What::Send { id, op, .. } => {
-                let meaning = port.observer.sent(op);
+        let port = ports.entry(line.port).or_insert_with(|| Port {
+            observers: Observers::new(&recording.header, line.port),
+            ..Port::default()
+        });
+        port.observers.observe(&line.what);
+        let what = port.observers.as_initiator(&line.what);
+        match &*what {
+            What::Send { id, dest, op, .. } => {
+                let meaning = port.observers.of(dest).sent(op);
                 if matches!(meaning, Meaning::Agent(_, Some(_)))
                     && let Some(orb) = Observer::pointed(op)
                 {
-                    port.told.insert(orb, line.at);
+                    port.told.insert((dest.clone(), orb), line.at);
                 }
                 port.sent.insert(*id, (line.at, meaning.kind()));
             }
@@ -42,19 +47,20 @@ pub(super) fn text(recording: &Recording) -> String {
                     transactions.entry(kind.to_owned()).or_default().push(took);
                 }
             }
-            What::Request { id, op, .. } => {
-                port.came.insert(*id, op.clone());
+            What::Request { id, src, op, .. } => {
+                port.came.insert(*id, (src.clone(), op.clone()));
             }
             What::Respond { id, data, .. } => {
-                let Some(op) = port.came.remove(id) else {
+                let Some((src, op)) = port.came.remove(id) else {
                     continue;
                 };
-                let (_, ended) = port.observer.came(&op, Some(data));
+                let observer = port.observers.of(&src);
+                let (_, ended) = observer.came(&op, Some(data));
                 let Some(orb) = ended else {
                     continue;
                 };
                 if let (Some(command), Some(at)) =
-                    (port.observer.command(orb), port.told.remove(&orb))
+                    (observer.command(orb), port.told.remove(&(src, orb)))
                 {
                     let took = line.at.saturating_sub(at);
                     commands.entry(command.name.clone()).or_default().push(took);
