@@ -42,8 +42,8 @@ impl std::fmt::Debug for World {
 }
 
 impl World {
-    /// A bus whose time begins now. Something happens by itself as long as there is a
-    /// [`Timekeeper`].
+    /// A bus whose time begins now. It passes while somebody is in [`Self::keep_time`], as a
+    /// [`Timekeeper`] is.
     #[must_use]
     pub fn new(lab: Lab) -> Self {
         Self {
@@ -107,7 +107,8 @@ impl World {
         self.changed.notify_one();
     }
 
-    fn keep_time(&self) {
+    /// Runs the bus's clock, until [`Self::stop`].
+    pub fn keep_time(&self) {
         let mut state = self.lock();
         while !state.stopped {
             state.lab.handle_timeout(self.now());
@@ -126,6 +127,12 @@ impl World {
                 }
             };
         }
+    }
+
+    /// Ends the clock.
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_one();
     }
 }
 
@@ -153,8 +160,7 @@ impl Timekeeper {
 
 impl Drop for Timekeeper {
     fn drop(&mut self) {
-        self.world.lock().stopped = true;
-        self.world.changed.notify_one();
+        self.world.stop();
         if let Some(thread) = self.thread.take() {
             // It never panics, and if it did there would be nothing to do about it.
             let _ = thread.join();

@@ -48,7 +48,6 @@ pub(crate) enum Verb {
     Bus(BusArgs),
     /// Meddle with a bus that is there.
     Ctl(CtlArgs),
-    /// Run a virtual machine on a bus: a Linux kernel with its own FireWire drivers.
     Vm(VmArgs),
     /// Write the manual pages to a folder.
     #[command(hide = true)]

@@ -18,7 +18,7 @@ use fwlab::bridge::BridgeSpec;
 /// tools/fwlab/vm/prepare in the sources fetches the first two, and installs nothing. KVM is used
 /// where it works.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment, after_long_help = AFTER)]
+#[command(after_long_help = AFTER)]
 pub(crate) struct VmArgs {
     /// A FireWire controller: a socket of `fwlab bus --controller`. For a machine with several
     /// controllers it is given several times.
