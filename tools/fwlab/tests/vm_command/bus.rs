@@ -76,7 +76,7 @@ fn two_machines_and_a_bridge_are_on_one_bus_and_on_one_network() {
                 .arg(bus.files.file("net"))
                 .arg("--run")
                 .arg(format!(
-                    "until [ -e /dev/fw2 ]; do sleep 0.1; done; echo /dev/fw*
+                    "until [ $(ls /dev | grep -c ^fw) = 3 ]; do sleep 0.1; done; echo three nodes
                      until ping -c 1 -w 1 10.87.0.{other} > /dev/null; do :; done; echo reached
                      until [ -e /host/go ]; do sleep 0.1; done"
                 ));
@@ -84,7 +84,9 @@ fn two_machines_and_a_bridge_are_on_one_bus_and_on_one_network() {
         })
         .collect();
     for (_, said) in &mut machines {
-        assert_eq!(line(said), "/dev/fw0 /dev/fw1 /dev/fw2\n");
+        // Their numbers may be any: in a star a new root moves all cables, and who was not known yet
+        // is a new node then.
+        assert_eq!(line(said), "three nodes\n");
         assert_eq!(line(said), "reached\n");
     }
     let output = fwlab()
