@@ -42,8 +42,8 @@ impl std::fmt::Debug for World {
 }
 
 impl World {
-    /// A bus whose time begins now. It passes while somebody is in [`Self::keep_time`], as a
-    /// [`Timekeeper`] is.
+    /// A bus whose time begins now. Something happens by itself as long as there is a
+    /// [`Timekeeper`].
     #[must_use]
     pub fn new(lab: Lab) -> Self {
         Self {
@@ -107,8 +107,7 @@ impl World {
         self.changed.notify_one();
     }
 
-    /// Runs the bus's clock, until [`Self::stop`].
-    pub fn keep_time(&self) {
+    fn keep_time(&self) {
         let mut state = self.lock();
         while !state.stopped {
             state.lab.handle_timeout(self.now());
@@ -129,8 +128,7 @@ impl World {
         }
     }
 
-    /// Ends the clock.
-    pub fn stop(&self) {
+    fn stop(&self) {
         self.lock().stopped = true;
         self.changed.notify_one();
     }
