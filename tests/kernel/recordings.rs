@@ -11,7 +11,7 @@ use fwlab::vm::Guest;
 use fwshare_tests::{Guests, InGuest, fwshare, run};
 
 use crate::login::{LOGOUT, with_fwshare};
-use crate::sbp_target::{TARGET, target};
+use crate::sbp_target::host_and_target;
 
 /// If it is set, recordings are kept.
 const KEEP: &str = "FWSHARE_KEEP_RECORDINGS";
@@ -80,11 +80,7 @@ fn the_kernels_target_is_recorded_and_fwshare_does_the_same_again() {
         return;
     };
     let host = guests.spec(1).program("dd").program("cmp");
-    let host = Guest::launch(&with_fwshare(host)).expect("a guest");
-    let disk = Guest::launch(&target(guests.spec(2))).expect("a guest");
-    host.wait_until_up().expect("up");
-    disk.wait_until_up().expect("up");
-    disk.sh(TARGET);
+    let (host, _disk) = host_and_target(&guests, &with_fwshare(host));
     host.sh("found() { fwshare scan | grep -q 02000000f05b2001:0; }; await 60 found");
     host.sh(LOGIN);
     host.sh(

@@ -10,8 +10,20 @@ use fwlab::world::{Timekeeper, World};
 use tempfile::TempDir;
 
 use crate::daemon::fwshare;
-use crate::judge::skipped;
+use crate::judge::{judge, skipped};
 
+/// What guests are given by this machine, and what unpacks their modules.
+const PROGRAMS: [&str; 9] = [
+    "busybox",
+    "cmp",
+    "dd",
+    "e2fsck",
+    "fio",
+    "mkfs.ext4",
+    "nbd-client",
+    "sg_inq",
+    "xz",
+];
 /// How long one step in a guest may take. Two guests without KVM on two cores are slow.
 const STEP: Duration = Duration::from_secs(240);
 
@@ -36,7 +48,7 @@ impl Guests {
     ///
     /// # Panics
     ///
-    /// In CI, if there is no QEMU or no kernel.
+    /// In CI, if there is no QEMU, no kernel, or a program for guests is missing.
     #[must_use]
     pub fn new(bridges: &[&str]) -> Option<Self> {
         Self::with_kernel(bridges, None)
@@ -46,10 +58,13 @@ impl Guests {
     ///
     /// # Panics
     ///
-    /// In CI, if there is no QEMU or no such kernel.
+    /// In CI, if there is no QEMU, no such kernel, or a program for guests is missing.
     #[must_use]
     pub fn with_kernel(bridges: &[&str], kernel: Option<&str>) -> Option<Self> {
         static ALONE: Mutex<()> = Mutex::new(());
+        for program in PROGRAMS {
+            judge(program)?;
+        }
         let found = Qemu::find(None).and_then(|qemu| Ok((qemu, Kernel::find(kernel)?)));
         let (qemu, kernel) = match found {
             Ok(found) => found,

@@ -11,7 +11,9 @@ use crate::run::{Said, run};
 /// The Debian package of each program that a test may ask for.
 const PACKAGES: &[(&str, &str)] = &[
     ("badblocks", "e2fsprogs"),
+    ("busybox", "busybox-static"),
     ("cmp", "diffutils"),
+    ("dd", "coreutils"),
     ("debugfs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
     ("fio", "fio"),
@@ -19,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("losetup", "mount"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
+    ("nbd-client", "nbd-client"),
     ("nbdcopy", "libnbd-bin"),
     ("nbdfuse", "libnbd-bin"),
     ("nbdinfo", "libnbd-bin"),
@@ -36,6 +39,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tshark", "tshark"),
     ("umount", "mount"),
     ("unshare", "util-linux"),
+    ("xz", "xz-utils"),
 ];
 
 /// Where Debian puts programs, even if the user's `PATH` leaves some of it out. These come
