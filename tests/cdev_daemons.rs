@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fwshare_tests::{
-    Attached, Daemon, Judge, Lab, Said, attach, fwshare, judge, pattern, python_with, run,
+    Attached, Daemon, Lab, Said, attach, fwshare, judge, pattern, python_with, run, verifying_fio,
 };
 
 const BRIDGE: &str = "profile=oxfw911,size=64M";
@@ -21,28 +21,6 @@ const SOON: Duration = Duration::from_secs(20);
 fn stop_well(daemon: Daemon) {
     let ended = daemon.stop("INT");
     assert!(ended.status.success(), "{ended:?}");
-}
-
-/// fio on a part of an export: it writes, and verifies what it has written.
-fn fio(fio: &Judge, uri: &str, options: &[&str]) -> Command {
-    let mut command = fio.command();
-    command
-        .args([
-            "--name=job",
-            "--ioengine=nbd",
-            "--rw=randrw",
-            "--bs=4k",
-            "--iodepth=4",
-        ])
-        .args([
-            "--verify=crc32c",
-            "--verify_fatal=1",
-            "--verify_state_save=0",
-            "--output-format=terse",
-        ])
-        .arg(format!("--uri={uri}"))
-        .args(options);
-    command
 }
 
 fn started(command: &mut Command) -> Child {
@@ -139,7 +117,7 @@ fn both_hosts_write_through_two_hundred_bus_resets_and_lose_nothing() {
                 let start = format!("--offset={start}");
                 let seed = format!("--randseed={}", 77 + rounds);
                 let options = ["--size=8M", &start, &seed];
-                started(&mut fio(&judge, &daemon.uri(0), &options))
+                started(&mut verifying_fio(&judge, &daemon.uri(0), &options))
             })
             .collect();
         halves.into_iter().for_each(ended_well);
@@ -166,7 +144,7 @@ fn a_host_whose_daemon_was_killed_is_back_at_once_and_the_other_host_goes_on() {
     };
     let [first, other] = [lab.login(0), lab.login(1)];
     let options = ["--size=4M", "--offset=32M", "--loops=4"];
-    let work = started(&mut fio(&judge, &other.uri(0), &options));
+    let work = started(&mut verifying_fio(&judge, &other.uri(0), &options));
     let ended = first.stop("KILL");
     assert!(!ended.status.success());
     let start = Instant::now();
@@ -179,7 +157,7 @@ fn a_host_whose_daemon_was_killed_is_back_at_once_and_the_other_host_goes_on() {
             .unwrap_or(2),
         2
     );
-    let mut check = fio(&judge, &again.uri(0), &["--size=4M"]);
+    let mut check = verifying_fio(&judge, &again.uri(0), &["--size=4M"]);
     ended_well(started(&mut check));
     ended_well(work);
 
@@ -232,7 +210,7 @@ fn a_disk_that_is_unplugged_in_the_middle_of_a_write_is_known_again_by_its_guid(
     arguments.push("0030e000000001fa".to_owned());
     let daemon = Daemon::login(arguments);
     assert_eq!(daemon.shown()["node"], "fw1");
-    let work = started(&mut fio(&judge, &daemon.uri(0), &["--size=8M"]));
+    let work = started(&mut verifying_fio(&judge, &daemon.uri(0), &["--size=8M"]));
     while lab.bridge_counter("bridge0", "commands") < 100 {
         std::thread::yield_now();
     }
@@ -273,7 +251,7 @@ fn a_disk_that_stays_away_ends_in_an_error_within_the_stated_time() {
     let mut arguments = lab.login_arguments(0);
     arguments.extend(["--replacement-timeout", "3"].map(str::to_owned));
     let daemon = Daemon::login(arguments);
-    let work = started(&mut fio(&judge, &daemon.uri(0), &["--size=8M"]));
+    let work = started(&mut verifying_fio(&judge, &daemon.uri(0), &["--size=8M"]));
     while lab.bridge_counter("bridge0", "commands") < 100 {
         std::thread::yield_now();
     }
@@ -290,7 +268,11 @@ fn a_disk_that_stays_away_ends_in_an_error_within_the_stated_time() {
         assert!(start.elapsed() < SOON, "no new login");
         std::thread::sleep(Duration::from_millis(20));
     }
-    ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=1M"])));
+    ended_well(started(&mut verifying_fio(
+        &judge,
+        &daemon.uri(0),
+        &["--size=1M"],
+    )));
     // What was written before is not known to be on the disk, and that is not passed over.
     let ended = daemon.stop("INT");
     assert_eq!(ended.status.code(), Some(8), "{ended:?}");
@@ -309,7 +291,11 @@ fn a_bridge_whose_power_fails_for_a_moment_is_used_further() {
     let daemons = [lab.login(0), lab.login(1)];
     lab.ctl(&["power-cycle", "bridge0"]);
     for daemon in &daemons {
-        ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=1M"])));
+        ended_well(started(&mut verifying_fio(
+            &judge,
+            &daemon.uri(0),
+            &["--size=1M"],
+        )));
     }
     assert_eq!(lab.bridge_counter("bridge0", "logins"), 4);
     daemons.into_iter().for_each(stop_well);
@@ -352,7 +338,11 @@ fn lost_late_and_doubled_packets_change_nothing() {
         &["packets", "lose-ack", "--count", "1", "--to", "bridge0"],
     ] {
         lab.ctl(meddling);
-        ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=256K"])));
+        ended_well(started(&mut verifying_fio(
+            &judge,
+            &daemon.uri(0),
+            &["--size=256K"],
+        )));
     }
     let shown = lab.show();
     assert!(shown["bus"]["faults"].as_u64().unwrap() >= 28, "{shown}");
@@ -520,7 +510,11 @@ fn a_garbled_status_block_ends_no_command_that_it_does_not_belong_to() {
     };
     let daemon = lab.login(0);
     lab.ctl(&["corrupt-status", "bridge0", "--count", "1"]);
-    ended_well(started(&mut fio(&judge, &daemon.uri(0), &["--size=256K"])));
+    ended_well(started(&mut verifying_fio(
+        &judge,
+        &daemon.uri(0),
+        &["--size=256K"],
+    )));
     let host = daemon.shown()["hosts"][0]["guid"].as_str().unwrap();
     assert_eq!(refused(&lab, host, "foreign_status"), 1);
     stop_well(daemon);

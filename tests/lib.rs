@@ -25,6 +25,8 @@ mod daemon;
 mod data;
 #[path = "support/files.rs"]
 mod files;
+#[path = "support/fio.rs"]
+mod fio;
 #[path = "support/guests.rs"]
 mod guests;
 #[path = "support/history.rs"]
@@ -45,6 +47,7 @@ pub use cached_medium::CachedMedium;
 pub use daemon::{Daemon, Ended, fwlab, fwshare};
 pub use data::{Random, pattern, seeds};
 pub use files::{ext4_image, fill, same_files};
+pub use fio::verifying_fio;
 pub use guests::{Guests, InGuest, PRELUDE, fwshare_program};
 pub use judge::{Judge, judge, needs_fuse, needs_root, python_with, skipped};
 pub use lab::Lab;

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fwshare_tests::{Daemon, Judge, Lab, judge, pattern, run};
+use fwshare_tests::{Daemon, Judge, Lab, judge, pattern, run, verifying_fio};
 use serde_json::Value;
 
 const MIB: usize = 1 << 20;
@@ -124,20 +124,10 @@ fn bus_resets_in_the_middle_of_writes_lose_nothing() {
     // The resets are to hit the work, so there is work as long as there are resets.
     let mut rounds = 0;
     while resets.try_wait().unwrap().is_none() {
-        fio.run([
-            "--name=job",
-            "--ioengine=nbd",
-            "--rw=randrw",
-            "--bs=16k",
-            "--iodepth=4",
-            "--size=8M",
-            "--verify=crc32c",
-            "--verify_fatal=1",
-            "--verify_state_save=0",
-            "--output-format=terse",
-            &format!("--randseed={rounds}"),
-            &format!("--uri={}", login.uri(0)),
-        ]);
+        let seed = format!("--randseed={rounds}");
+        let options = ["--bs=16k", "--size=8M", &seed];
+        let said = run(&mut verifying_fio(&fio, &login.uri(0), &options), &[]);
+        assert!(said.success(), "{said}");
         rounds += 1;
     }
     assert!(resets.wait().unwrap().success());
@@ -189,17 +179,9 @@ fn a_killed_server_leaves_nothing_on_the_bus_and_the_host_goes_on_with_the_next_
     let serve = lab.serve(0, &[&image], &[]);
     lab.wait_for_units(1, 1);
     let login = log_in(&lab, 0, &[]);
-    let mut work = fio.command();
-    work.args(["--name=job", "--ioengine=nbd", "--rw=randwrite", "--bs=4k"])
-        .args([
-            "--size=8M",
-            "--verify=crc32c",
-            "--verify_fatal=1",
-            "--loops=2",
-        ])
-        .args(["--verify_state_save=0", "--output-format=terse"])
-        .arg(format!("--uri={}", login.uri(0)))
-        .stdout(Stdio::null());
+    let options = ["--rw=randwrite", "--iodepth=1", "--size=8M", "--loops=2"];
+    let mut work = verifying_fio(&fio, &login.uri(0), &options);
+    work.stdout(Stdio::null());
     let mut work = work.spawn().unwrap();
     assert_eq!(event(&serve.next()), "login");
     assert!(!serve.stop("KILL").status.success());
