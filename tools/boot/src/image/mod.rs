@@ -1,0 +1,1 @@
+//! An image for early boot, opened.

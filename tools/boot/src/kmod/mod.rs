@@ -1,0 +1,1 @@
+//! kmod's rules: what a module is loaded with.
