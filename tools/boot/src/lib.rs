@@ -11,7 +11,9 @@
 pub mod change;
 pub mod image;
 pub mod kmod;
+pub mod rebuild;
 pub mod root;
+pub mod tool;
 pub mod tree;
 
 pub use root::{Root, RootError};
