@@ -13,6 +13,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("badblocks", "e2fsprogs"),
     ("busybox", "busybox-static"),
     ("cmp", "diffutils"),
+    ("cp", "coreutils"),
     ("dd", "coreutils"),
     ("debugfs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
