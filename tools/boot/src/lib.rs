@@ -11,6 +11,7 @@
 pub mod change;
 pub mod image;
 pub mod kmod;
+pub mod plan;
 pub mod rebuild;
 pub mod root;
 pub mod tool;
