@@ -8,14 +8,18 @@
 //!
 //! Everything works on a [`Root`]: the system that runs, or another one's tree in a folder.
 
+pub mod boot_loader;
 pub mod change;
 pub mod image;
+pub mod kernels;
 pub mod kmod;
+pub mod notice;
 pub mod plan;
 pub mod rebuild;
 pub mod root;
 pub mod tool;
 pub mod tree;
 
+pub use notice::{Notice, Oddity, Place};
 pub use root::{Root, RootError};
 pub use tree::{Tree, TreeError};
