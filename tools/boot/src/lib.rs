@@ -9,8 +9,10 @@
 //! Everything works on a [`Root`]: the system that runs, or another one's tree in a folder.
 
 pub mod change;
+mod compression;
 pub mod image;
 pub mod kmod;
+pub mod modinfo;
 pub mod root;
 pub mod tree;
 
