@@ -1,5 +1,6 @@
 //! Which files are read, and in which order.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -60,24 +61,23 @@ pub enum State {
 /// The files of kmod's folders, in the order in which they are read.
 pub(super) fn kmod(tree: &dyn Tree, notices: &mut Vec<Notice>) -> Vec<Source> {
     let mut found: Vec<(OsString, Source)> = Vec::new();
+    let mut names_taken: HashMap<OsString, PathBuf> = HashMap::new();
     for folder in FOLDERS.map(Path::new) {
         if is_usr_lib(tree, folder) {
             continue;
         }
         for (name, path) in names(tree, folder, notices) {
-            let Some(state) = state(tree, &name, &path, notices) else {
+            let Some(mut state) = state(tree, &name, &path, notices) else {
                 continue;
             };
-            let claims = state != State::NoSuffix;
-            let earlier = found.iter().find(|(other, source)| {
-                *other == name && !matches!(source.state, State::NoSuffix | State::Hidden { .. })
-            });
-            let state = match earlier {
-                Some((_, source)) if claims => State::Hidden {
-                    by: source.path.clone(),
-                },
-                _ => state,
-            };
+            if state != State::NoSuffix {
+                match names_taken.get(&name) {
+                    Some(by) => state = State::Hidden { by: by.clone() },
+                    None => {
+                        names_taken.insert(name.clone(), path.clone());
+                    }
+                }
+            }
             found.push((name, Source { path, state }));
         }
     }
