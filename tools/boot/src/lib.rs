@@ -9,6 +9,7 @@
 //! Everything works on a [`Root`]: the system that runs, or another one's tree in a folder.
 
 pub mod change;
+pub mod guard;
 pub mod image;
 pub mod kmod;
 pub mod rebuild;
