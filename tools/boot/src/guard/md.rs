@@ -2,11 +2,14 @@
 //!
 //! mdadm's 64-md-raid-assembly.rules (dracut: 65-md-incremental-imsm.rules) runs
 //! `mdadm --incremental` for block devices by their `ID_FS_TYPE`, so hiding the type keeps it
-//! away, as with LVM. What scans without udev is `mdadm --assemble --scan`, which
-//! initramfs-tools runs while it waits for the root; there mdadm.conf's POLICY for the
-//! disk's by-path names counts. It would not do alone: when udev's rule runs the links are not
-//! there yet. `AUTO -all` would keep the root's array away too.
+//! away, as with LVM.
+//!
+//! What does not ask udev is `mdadm --assemble --scan`, which initramfs-tools runs while it waits
+//! for the root. mdadm.conf has nothing for it that means FireWire: `AUTO -all` would keep the
+//! root's array away too, and a `POLICY` with `auto=no` for the disk's by-path names is always
+//! beaten by the `AUTO` that mdadm adds by itself. `ARRAY <ignore>` works, for one array.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::text;
@@ -16,12 +19,12 @@ use crate::tree::{Tree, TreeError};
 
 /// Its name puts it after `60-persistent-storage*.rules` and before `61-*.rules`.
 pub(super) const RULES: &str = "/etc/udev/rules.d/60-zz-fwshare-md.rules";
-/// mdadm reads the folder beside the file that it has read.
-pub(super) const POLICY: &str = "/etc/mdadm.conf.d/fwshare.conf";
-pub(super) const POLICY_DEBIAN: &str = "/etc/mdadm/mdadm.conf.d/fwshare.conf";
 
 const CONFIGURATION: &str = "/etc/mdadm.conf";
 const CONFIGURATION_DEBIAN: &str = "/etc/mdadm/mdadm.conf";
+
+/// What initramfs-tools runs while it waits for the root.
+const SCAN: &str = "/usr/share/initramfs-tools/scripts/local-block/mdadm";
 
 const MEMBERS: [&str; 3] = ["linux_raid_member", "ddf_raid_member", "isw_raid_member"];
 
@@ -32,45 +35,47 @@ fn rules_text() -> String {
     )
 }
 
-fn policy_text() -> String {
-    format!("{HEAD}POLICY path=*ieee1394-* auto=no\n")
-}
-
-/// The configuration that mdadm reads, and our file beside it.
-fn configuration(tree: &dyn Tree) -> Result<(&'static Path, &'static str), TreeError> {
+/// The configuration that mdadm reads. It reads the folder `.d` beside it, too.
+fn configuration(tree: &dyn Tree) -> Result<&'static Path, TreeError> {
     let is_debians = !tree.is_file(Path::new(CONFIGURATION))?
         && tree.is_file(Path::new(CONFIGURATION_DEBIAN))?;
-    Ok(match is_debians {
-        true => (Path::new(CONFIGURATION_DEBIAN), POLICY_DEBIAN),
-        false => (Path::new(CONFIGURATION), POLICY),
+    Ok(Path::new(match is_debians {
+        true => CONFIGURATION_DEBIAN,
+        false => CONFIGURATION,
+    }))
+}
+
+pub(super) fn means(tree: &dyn Tree, live: Option<&Live>) -> Result<Means, TreeError> {
+    let file = configuration(tree)?;
+    let lines = lines(tree)?;
+    let arrays: BTreeSet<_> = members(live).filter_map(array).collect();
+    let open = arrays.iter().filter(|uuid| {
+        let is_ignored = |line: &Line| line.is_of(uuid) && line.is_ignoring();
+        !lines.iter().any(is_ignored)
+    });
+    let mut advice: Vec<_> = open
+        .map(|uuid| {
+            format!(
+                "{}: add ARRAY <ignore> UUID={uuid}, for what does not ask udev",
+                file.display()
+            )
+        })
+        .collect();
+    if arrays.is_empty() && tree.is_file(Path::new(SCAN))? {
+        advice.push(format!(
+            "{}: add ARRAY <ignore> UUID=… for each array on the disk, with what mdadm --examine \
+             says: while it waits for the root, the image assembles without asking udev",
+            file.display()
+        ));
+    }
+    Ok(Means {
+        files: vec![GuardFile::new(RULES, rules_text(), true)],
+        advice,
     })
 }
 
-pub(super) fn means(tree: &dyn Tree) -> Result<Means, TreeError> {
-    let (file, policy) = configuration(tree)?;
-    let mut advice = vec![format!(
-        "an ARRAY line for an array on the disk has it assembled all the same, and Debian's images \
-         get such lines for all arrays if {} has none: write there ARRAY <ignore> UUID=… with what \
-         mdadm --examine says",
-        file.display()
-    )];
-    for line in lines(tree)? {
-        if line.keyword() == "AUTO" && line.words().any(|word| word.starts_with('+')) {
-            advice.push(format!(
-                "{}:{}: AUTO with a + allows arrays on the disk too when mdadm scans, against what \
-                 POLICY says",
-                line.file.display(),
-                line.number
-            ));
-        }
-    }
-    Ok(Means {
-        files: vec![
-            GuardFile::new(RULES, rules_text(), true),
-            GuardFile::new(policy, policy_text(), true),
-        ],
-        advice,
-    })
+fn members(live: Option<&Live>) -> impl Iterator<Item = &Device> {
+    live.into_iter().flat_map(|live| live.with(&MEMBERS))
 }
 
 pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger>, TreeError> {
@@ -93,10 +98,31 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
             is_stopped: is_hidden || is_off,
         });
     }
+    if tree.is_file(Path::new(SCAN))? {
+        let arrays: Vec<_> = members(live).map(array).collect();
+        let is_ignored = |uuid: &Option<String>| {
+            let ignoring = || lines.iter().filter(|line| line.is_ignoring());
+            uuid.as_deref()
+                .is_some_and(|uuid| ignoring().any(|line| line.is_of(uuid)))
+        };
+        dangers.push(Danger {
+            guard: Guard::Md,
+            file: Some(SCAN.into()),
+            line: None,
+            text: "while the image waits for the root, it assembles every array that it finds, on the \
+                   disk as well, and udev's rules are not asked"
+                .into(),
+            remedy: format!(
+                "ARRAY <ignore> UUID=… in {}, and new images",
+                configuration(tree)?.display()
+            ),
+            is_stopped: is_off || (!arrays.is_empty() && arrays.iter().all(is_ignored)),
+        });
+    }
     if dangers.is_empty() {
         return Ok(dangers);
     }
-    for device in live.into_iter().flat_map(|live| live.with(&MEMBERS)) {
+    for device in members(live) {
         let uuid = array(device);
         let own = |line: &&Line| uuid.as_deref().is_some_and(|uuid| line.is_of(uuid));
         let named = lines
@@ -153,14 +179,14 @@ struct Line {
 
 impl Line {
     /// By mdadm.conf(5) in any case, and three letters are enough.
-    fn keyword(&self) -> String {
+    fn keyword(&self) -> &'static str {
         let word = self.text.split_whitespace().next().unwrap_or_default();
         let word = word.to_ascii_uppercase();
-        let known = ["ARRAY", "AUTO", "POLICY"];
+        let known = ["ARRAY", "AUTO"];
         let known = known
             .into_iter()
             .find(|known| word.len() >= 3 && known.starts_with(&word));
-        known.unwrap_or_default().to_owned()
+        known.unwrap_or_default()
     }
 
     fn words(&self) -> impl Iterator<Item = &str> {
@@ -169,13 +195,9 @@ impl Line {
 
     /// Whether it keeps arrays on the disk from being assembled.
     fn is_off(&self) -> bool {
-        match self.keyword().as_str() {
-            "AUTO" => {
-                self.words().any(|word| word == "-all")
-                    && !self.words().any(|word| word.starts_with('+'))
-            }
-            _ => false,
-        }
+        self.keyword() == "AUTO"
+            && self.words().any(|word| word == "-all")
+            && !self.words().any(|word| word.starts_with('+'))
     }
 
     fn is_ignoring(&self) -> bool {
@@ -196,10 +218,10 @@ impl Line {
 
 /// What mdadm reads.
 fn lines(tree: &dyn Tree) -> Result<Vec<Line>, TreeError> {
-    let (file, policy) = configuration(tree)?;
+    let file = configuration(tree)?;
     let mut files = vec![(file.to_owned(), text::read(tree, file)?)];
-    let folder = Path::new(policy).parent().unwrap_or(Path::new("/"));
-    files.extend(text::read_all(tree, folder, ".conf")?);
+    let folder = file.with_extension("conf.d");
+    files.extend(text::read_all(tree, &folder, ".conf")?);
     let mut lines: Vec<Line> = Vec::new();
     for (file, text) in files {
         for (index, line) in text.lines().enumerate() {

@@ -83,7 +83,7 @@ impl Guard {
     pub fn means(self, tree: &dyn Tree, live: Option<&Live>) -> Result<Means, TreeError> {
         match self {
             Self::Lvm => lvm::means(tree),
-            Self::Md => md::means(tree),
+            Self::Md => md::means(tree, live),
             Self::Udisks => Ok(udisks::means()),
             Self::Multipath => Ok(multipath::means()),
             Self::Fstab => fstab::means(tree, live),
@@ -176,8 +176,6 @@ pub fn files() -> Vec<&'static Path> {
     let files = [
         lvm::RULES,
         md::RULES,
-        md::POLICY,
-        md::POLICY_DEBIAN,
         udisks::RULES,
         multipath::RULES,
         multipath::BLACKLIST,
