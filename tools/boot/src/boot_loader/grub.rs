@@ -97,9 +97,8 @@ impl Variables {
             Some(name) => (name, true),
             None => (name, false),
         };
-        let is_kept = adds
-            || value.contains(&format!("${{{name}}}"))
-            || value.contains(&format!("${name}"));
+        let is_kept =
+            adds || value.contains(&format!("${{{name}}}")) || value.contains(&format!("${name}"));
         if !is_kept {
             self.0.retain(|assignment| assignment.name != name);
         }

@@ -141,24 +141,22 @@ impl FromStr for GuardChoice {
     }
 }
 
-/// Let a group open the FireWire nodes that are disks
+/// Let a group open the FireWire nodes of disks
 ///
-/// The kernel gives the files of FireWire disks, /dev/fw*, to root alone. This writes a rule for
-/// udev that gives them to a group: its members can run `fwshare scan`, `login` and `logins`
-/// without being root. They can do to such a disk what they like.
+/// The kernel gives the files of FireWire disks and controllers, /dev/fw*, to root alone. This
+/// writes a rule for udev that gives them to a group: its members can run fwshare without being
+/// root. Without the controller's own file nobody can log in, so it is among them.
 ///
-/// The file of the host's own controller is given to them as well with --controller, which
-/// `fwshare serve` needs: who has it can change what this host shows of itself on the bus.
+/// Members of the group can do to such a disk what they like, reset the bus, and change what this
+/// host shows of itself there.
 #[derive(Args, Debug)]
+#[command(after_long_help = UDEV_AFTER)]
 pub(crate) struct SetupUdevArgs {
     /// The group
     #[arg(long, value_name = "GROUP", default_value = "disk")]
     pub(crate) group: String,
-    /// Give the group the host's own controllers, too
-    #[arg(long)]
-    pub(crate) controller: bool,
     /// Take the rule away
-    #[arg(long, conflicts_with_all = ["controller"])]
+    #[arg(long)]
     pub(crate) remove: bool,
     /// Show what would be written, and change nothing
     #[arg(long)]
@@ -170,3 +168,10 @@ pub(crate) struct SetupUdevArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const UDEV_AFTER: &str = "\
+Examples:
+  A group of its own, and somebody in it:
+      groupadd --system firewire
+      usermod --append --groups firewire alice
+      fwshare setup-udev --group firewire";

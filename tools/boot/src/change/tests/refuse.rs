@@ -6,6 +6,7 @@ fn told(system: &System, path: &str) -> Option<Refusal> {
         seen: None,
         to: Some(b"ours".to_vec()),
         owner: Owner::Ours,
+        mode: 0o644,
         like: None,
     };
     let before = system.times();

@@ -34,7 +34,11 @@ fn patterns_are_those_of_fnmatch() {
         ("a\\*b", "a*b", true),
         ("a\\*b", "axb", false),
     ] {
-        assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        assert_eq!(
+            matches(pattern.as_bytes(), name.as_bytes()),
+            expected,
+            "{pattern} {name}"
+        );
         assert_eq!(fnmatch(pattern, name), expected, "libc: {pattern} {name}");
     }
 }
