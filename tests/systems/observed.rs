@@ -1,6 +1,5 @@
 //! A system's early boot, seen from inside and from the bus.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +11,9 @@ use crate::system::System;
 const LIMIT: Duration = Duration::from_secs(240);
 /// No root file system is to be mounted: what is looked at comes before.
 const NO_ROOT: &str = "root=LABEL=nowhere rootdelay=600 rd.retry=600";
+
+/// By what udev asks for the driver of the bridge's disk.
+pub(crate) const MODALIAS: &str = "ieee1394:ven000030E0mo00000001sp0000609Ever00010483";
 
 /// What the observer looks at: nothing of it is ours. Any shell runs it.
 const OBSERVER: &str = r#"
@@ -55,10 +57,9 @@ fi
 #[derive(Debug)]
 pub(crate) struct Observed {
     /// What the observer has said.
-    pub(crate) said: String,
-    facts: BTreeMap<String, String>,
-    /// The recording of the bridge, in words.
-    trace: String,
+    said: String,
+    /// The LOGINs that the bridge was asked for, in words.
+    logins: Vec<String>,
 }
 
 impl Observed {
@@ -76,43 +77,49 @@ impl Observed {
         let said = boot
             .observe(&format!("{OBSERVER}{more}"), LIMIT)
             .unwrap_or_else(|error| panic!("{error}"));
-        let facts = said.lines().filter_map(|line| line.split_once('='));
-        let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned()));
         drop(guests);
         Some(Self {
-            facts: facts.collect(),
-            trace: shown(&recording),
+            logins: logins(&recording),
             said,
         })
     }
 
-    /// The parameter with which the driver was loaded: Y or N. `None`: it was not loaded.
-    pub(crate) fn exclusive_login(&self) -> Option<&str> {
-        self.facts.get("exclusive_login").map(String::as_str)
+    /// The driver was found by its modalias and loaded with this value of the parameter, it logged
+    /// in accordingly, and there is a disk. `None`: there is no driver, so nobody logged in.
+    #[track_caller]
+    pub(crate) fn judge(&self, exclusive_login: Option<&str>) {
+        assert_eq!(self.fact("modalias"), Some(MODALIAS), "{self:?}");
+        assert_eq!(self.fact("exclusive_login"), exclusive_login, "{self:?}");
+        let kinds = self
+            .logins
+            .iter()
+            .filter_map(|login| login.rsplit(", ").next());
+        let expected = match exclusive_login {
+            Some("Y") => vec!["exclusive"],
+            Some("N") => vec!["shared"],
+            _ => vec![],
+        };
+        assert_eq!(kinds.collect::<Vec<_>>(), expected, "{self:?}");
+        assert_eq!(
+            self.fact("disk").is_some(),
+            exclusive_login.is_some(),
+            "{self:?}"
+        );
     }
 
-    /// By what the driver is found.
-    pub(crate) fn modalias(&self) -> &str {
-        self.facts.get("modalias").map_or("", String::as_str)
-    }
-
-    /// The kernel's name of the disk, if there is one.
-    pub(crate) fn disk(&self) -> Option<&str> {
-        self.facts.get("disk").map(String::as_str)
-    }
-
-    /// What the bridge was asked for, by each LOGIN: whether it was exclusive.
-    pub(crate) fn logins(&self) -> Vec<bool> {
-        let logins = self.trace.lines().filter_map(|line| {
-            let (_, login) = line.split_once("LOGIN, LUN 0")?;
-            Some(login.starts_with(", exclusive"))
-        });
-        logins.collect()
+    /// What the observer has said: `name=value`.
+    pub(crate) fn fact(&self, name: &str) -> Option<&str> {
+        let mut facts = self.said.lines().filter_map(|line| line.split_once('='));
+        facts.find_map(|(found, value)| (found == name).then_some(value))
     }
 }
 
-fn shown(recording: &Path) -> String {
+fn logins(recording: &Path) -> Vec<String> {
     let said = run(fwshare().args(["trace", "show"]).arg(recording), &[]);
     assert!(said.success(), "{said}");
-    said.stdout
+    let logins = said
+        .stdout
+        .lines()
+        .filter(|line| line.contains(": LOGIN, LUN"));
+    logins.map(str::to_owned).collect()
 }

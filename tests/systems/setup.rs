@@ -1,27 +1,64 @@
-//! What is done to a system.
+//! `fwshare setup-initramfs`, from outside of a system and from inside.
+
+use std::fs;
+use std::path::Path;
+
+use fwshare_tests::{Said, fwshare, judge, run};
 
 use crate::system::System;
 
 /// The file of options, as it is to reach the image.
 pub(crate) const OPTIONS: &str = "/etc/modprobe.d/fwshare.conf";
+/// Where the command is put in a system that is to run it.
+const INSIDE: &str = "/opt/fwshare";
 
-/// Sets the system's images up for shared logins.
-pub(crate) fn shared(system: &System) {
-    system.write(OPTIONS, "options firewire-sbp2 exclusive_login=0\n");
-    if system.has_dracut() {
-        system.write(
-            "/etc/dracut.conf.d/90-fwshare.conf",
-            &format!("add_drivers+=\" firewire-ohci firewire-sbp2 sd_mod \"\ninstall_items+=\" {OPTIONS} \"\n"),
-        );
-    }
-    rebuild(system);
+/// Runs the command on the system's tree.
+pub(crate) fn from_outside(system: &System, arguments: &[&str]) -> Said {
+    let mut command = fwshare();
+    command
+        .args(["setup-initramfs", "--root"])
+        .arg(system.path());
+    run(command.args(arguments), &[])
 }
 
-/// Has the system's own tool make the image anew.
-pub(crate) fn rebuild(system: &System) {
-    let (image, kernel) = (system.image_name(), &system.kernel);
-    system.sh(&match system.has_dracut() {
-        true => format!("dracut --force {image} {kernel}"),
-        false => format!("update-initramfs -u -k {kernel}"),
-    });
+/// Runs the command in the system, as on one that runs.
+pub(crate) fn from_inside(system: &System, arguments: &[&str]) -> Said {
+    let folder = system.at(INSIDE);
+    if !folder.exists() {
+        fs::create_dir_all(&folder).expect("a folder");
+        let program = fwshare();
+        put_with_libraries(Path::new(program.get_program()), &folder);
+    }
+    // With the libraries that it was built for: the system may be older than this machine.
+    let loader = format!("{INSIDE}/ld-linux-x86-64.so.2");
+    let program = format!("{INSIDE}/fwshare");
+    let command = [
+        &loader,
+        "--library-path",
+        INSIDE,
+        &program,
+        "setup-initramfs",
+    ];
+    system.run(command.iter().chain(arguments))
+}
+
+/// It has done all that was asked.
+#[track_caller]
+pub(crate) fn done(said: &Said) {
+    assert!(said.success(), "{said}");
+}
+
+fn put_with_libraries(program: &Path, folder: &Path) {
+    let copy = |from: &Path| {
+        let name = from.file_name().expect("a name");
+        fs::copy(from, folder.join(name)).expect("a copy");
+    };
+    copy(program);
+    let ldd = judge("ldd").expect("was there a moment ago");
+    let said = ldd.run([program]);
+    for word in said.stdout.split_whitespace() {
+        if word.starts_with('/') {
+            copy(Path::new(word));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fwshare_tests::{Said, judge, needs_root, skipped};
 use tempfile::TempDir;
@@ -23,7 +23,10 @@ impl System {
         if !needs_root() {
             return None;
         }
-        let (cp, _) = (judge("cp")?, judge("unshare")?);
+        let cp = judge("cp")?;
+        for program in ["chroot", "diff", "ldd", "unshare"] {
+            judge(program)?;
+        }
         let tree = cache().join(name).join("tree");
         if !tree.is_dir() {
             let why = format!("no system {name} in {}; {REMEDY}", cache().display());
@@ -40,11 +43,13 @@ impl System {
             tree.as_os_str(),
             folder.path().as_os_str(),
         ]);
-        let system = |kernel| Self { folder, kernel };
-        let kernel = fs::read_dir(tree.join("usr/lib/modules")).expect("modules");
-        let mut kernel = kernel.map(|entry| entry.expect("an entry").file_name());
-        let kernel = kernel.next().expect("a kernel");
-        Some(system(kernel.into_string().expect("a release")))
+        let kernels = fs::read_dir(tree.join("usr/lib/modules")).expect("modules");
+        let mut names = kernels.map(|entry| entry.expect("an entry").file_name());
+        let kernel = names.next().expect("a kernel").into_string();
+        Some(Self {
+            folder,
+            kernel: kernel.expect("a release"),
+        })
     }
 
     /// Where it is.
@@ -77,41 +82,35 @@ impl System {
         self.at("/usr/bin/dracut").exists()
     }
 
-    /// Writes a file.
-    pub(crate) fn write(&self, path: &str, text: &str) {
-        let path = self.at(path);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-    }
-
-    /// Runs commands of the shell in the system, as its root, with /proc, /sys and /dev. None of
-    /// them may fail.
+    /// Runs commands of the shell in the system. None of them may fail.
     pub(crate) fn sh(&self, script: &str) -> String {
-        let said = in_tree(&self.path(), ["/bin/sh", "-euc", script]);
+        let said = self.run(["/bin/sh", "-euc", script]);
         assert!(said.success(), "{said}");
         said.stdout
     }
+
+    /// Runs a program in the system, as its root, with /proc, /sys and /dev. These are gone with it.
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, command: impl IntoIterator<Item = A>) -> Said {
+        let unshare = judge("unshare").expect("was there a moment ago");
+        let mut process = unshare.command();
+        process
+            .args(["--mount", "--propagation", "private", "sh", "-euc", ENTER])
+            .arg(self.path())
+            .args(command)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C.UTF-8");
+        fwshare_tests::run(&mut process, &[])
+    }
 }
 
-/// Runs a program with a tree as its root directory. What is mounted for it is gone with it.
-pub(crate) fn in_tree<A: AsRef<OsStr>>(tree: &Path, command: impl IntoIterator<Item = A>) -> Said {
-    let unshare = judge("unshare").expect("was there a moment ago");
-    let mut process = unshare.command();
-    process
-        .args(["--mount", "--propagation", "private", "sh", "-euc"])
-        .arg(
-            "mount -t proc proc \"$0/proc\"
-             mount -t sysfs -o ro sysfs \"$0/sys\"
-             mount --rbind /dev \"$0/dev\"
-             exec chroot \"$0\" \"$@\"",
-        )
-        .arg(tree)
-        .args(command)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C.UTF-8");
-    fwshare_tests::run(&mut process, &[])
-}
+/// Becomes a program in the tree.
+const ENTER: &str = r#"
+mount -t proc proc "$0/proc"
+mount -t sysfs -o ro sysfs "$0/sys"
+mount --rbind /dev "$0/dev"
+exec chroot "$0" "$@"
+"#;
 
 /// Where `prepare` puts systems.
 fn cache() -> PathBuf {

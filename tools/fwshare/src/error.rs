@@ -64,7 +64,10 @@ pub(crate) const EXIT_CODES: [(u8, &str); 15] = [
         13,
         "setup: the files are written, and no tool to make an image was found",
     ),
-    (14, "setup: done as far as could be, and something is left to do"),
+    (
+        14,
+        "setup: done as far as could be, and something is left to do",
+    ),
     (21, "nothing was found"),
 ];
 
