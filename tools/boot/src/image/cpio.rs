@@ -173,6 +173,11 @@ impl<'a> Unpacker<'a> {
         (self.entries, self.lost) = (0, 0);
     }
 
+    /// Counts a stream.
+    pub(super) fn begin_stream(&mut self) -> Result<(), Fault> {
+        self.spend(|limits| &mut limits.streams, 1, "archives and streams")
+    }
+
     /// Whether an archive has begun and not ended.
     pub(super) const fn is_open(&self) -> bool {
         self.open

@@ -172,7 +172,7 @@ impl Image {
             unpacker: Unpacker::new(limits, wants),
             segments: Vec::new(),
         };
-        while reader.segment(limits.segments)? {}
+        while reader.segment()? {}
         if reader.segments.is_empty() {
             // Nothing but zero bytes.
             return Err(ImageError::Unknown { offset: base });

@@ -1,0 +1,82 @@
+//! initramfs-tools: Debian to 13, Ubuntu to 25.04.
+//!
+//! It copies `/etc/modprobe.d/*.conf` by itself. The modules are in an image of MODULES=most;
+//! one of MODULES=dep has them only if the disk was there when it was made. `/etc/initramfs-tools/modules`
+//! is a file of the administrator's, and there is no folder for others, so a hook adds them.
+//!
+//! `update-initramfs` runs mkinitramfs, renames, and runs `/etc/initramfs/post-update.d`. The same
+//! is done here, with a look into the image before the rename.
+
+use std::path::{Path, PathBuf};
+
+use super::{DropIn, HEAD, Image, Images, Recipe, Remark, shell};
+use crate::tree::{Kind, Tree, TreeError};
+
+const UPDATE: &str = "/etc/initramfs-tools/update-initramfs.conf";
+const POST_UPDATE: &str = "/etc/initramfs/post-update.d";
+
+pub(super) fn drop_in(modules: &[&str]) -> DropIn {
+    let modules = modules.join(" ");
+    DropIn {
+        path: "/etc/initramfs-tools/hooks/fwshare".into(),
+        text: format!(
+            "#!/bin/sh\n{HEAD}\
+             if [ \"$1\" = prereqs ]; then exit 0; fi\n\
+             . /usr/share/initramfs-tools/hook-functions\n\
+             manual_add_modules {modules}\n"
+        ),
+        is_program: true,
+    }
+}
+
+pub(super) fn images(tree: &dyn Tree, kernel: &str) -> Result<Images, TreeError> {
+    let path = PathBuf::from(format!("/boot/initrd.img-{kernel}"));
+    let mut then = Vec::new();
+    if tree.kind(Path::new(POST_UPDATE))? == Some(Kind::Folder) {
+        then.push(
+            [
+                "run-parts",
+                &format!("--arg={kernel}"),
+                &format!("--arg={}", path.display()),
+                POST_UPDATE,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        );
+    }
+    let recipe = Recipe {
+        program: "mkinitramfs",
+        before: vec!["-o".into()],
+        after: vec![kernel.to_owned()],
+        then,
+    };
+    let image = Image {
+        path,
+        kernel: kernel.to_owned(),
+        recipe,
+    };
+    Ok(Images {
+        images: vec![image],
+        others: Vec::new(),
+    })
+}
+
+pub(super) fn remarks(tree: &dyn Tree) -> Result<Vec<Remark>, TreeError> {
+    let text = tree.read(Path::new(UPDATE))?.unwrap_or_default();
+    let assignments = shell::assignments(&String::from_utf8_lossy(&text));
+    let refusal = assignments
+        .iter()
+        .rfind(|assignment| assignment.name == "update_initramfs");
+    Ok(refusal
+        .filter(|assignment| assignment.value == "no")
+        .map(|assignment| Remark {
+            file: UPDATE.into(),
+            line: Some(assignment.line),
+            text: "update_initramfs=no keeps update-initramfs from making images: they are made \
+                   here all the same"
+                .into(),
+            is_to_do: false,
+        })
+        .into_iter()
+        .collect())
+}
