@@ -99,7 +99,12 @@ fn a_stream_goes_on_in_the_next_of_its_kind() {
         }
         let image = open(&streams);
         check_system(&image);
-        assert_eq!(image.segments().len(), 1, "{compression}");
+        // The zeros at the end can be in streams of their own.
+        let segments = image.segments().iter();
+        let entries: Vec<_> = segments.map(|segment| segment.entries).collect();
+        let (first, rest) = entries.split_first().unwrap();
+        assert_eq!(*first, 20, "{compression}");
+        assert!(rest.iter().all(|&entries| entries == 0), "{compression}");
     }
 }
 
@@ -142,13 +147,5 @@ fn what_cpio_lists_is_what_is_there() {
         .map(|path| path.as_os_str().as_bytes()[1..].to_vec())
         .collect();
     names.sort_unstable();
-    // What is no UTF-8, cpio writes in octal.
-    let odd = b"etc/modprobe.d/\xff.conf";
-    let ours = names.iter().map(|name| match name == odd {
-        true => &b"etc/modprobe.d/\\377.conf"[..],
-        false => name,
-    });
-    let mut ours: Vec<_> = ours.collect();
-    ours.sort_unstable();
-    assert_eq!(ours, listed);
+    assert_eq!(names, listed);
 }
