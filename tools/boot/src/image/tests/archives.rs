@@ -91,7 +91,7 @@ fn a_stream_goes_on_in_the_next_of_its_kind() {
     };
     for (package, command, compression) in PROGRAMS {
         let mut streams = Vec::new();
-        for part in archive.chunks(1000) {
+        for part in archive.chunks(4000) {
             streams.extend(compressed(package, command, part).unwrap_or_default());
         }
         if streams.is_empty() {
