@@ -320,7 +320,11 @@ impl<'a> Unpacker<'a> {
         if kind == S_IFDIR && is_top(name) {
             return Ok(Contents::Skip);
         }
-        let Some(place) = self.files.place(name) else {
+        let place = match kind {
+            S_IFDIR => self.files.place(name),
+            _ => self.place(name),
+        };
+        let Some(place) = place else {
             self.lost += 1;
             return Ok(Contents::Skip);
         };
@@ -331,6 +335,11 @@ impl<'a> Unpacker<'a> {
         };
         self.lost += u64::from(!made);
         Ok(Contents::Skip)
+    }
+
+    /// Where something else than a folder goes. With a slash behind its name it goes nowhere.
+    fn place(&self, name: &[u8]) -> Option<Place> {
+        self.files.place(name).filter(|_| !name.ends_with(b"/"))
     }
 
     fn begin_file(&mut self, header: &Header, place: Place) -> Result<Contents, Fault> {
@@ -373,7 +382,7 @@ impl<'a> Unpacker<'a> {
             Contents::Skip => return Ok(()),
             Contents::Target(name, target) => {
                 let target = until_zero(&target).to_vec();
-                let place = self.files.place(&name).filter(|_| !target.is_empty());
+                let place = self.place(&name);
                 let made = place.is_some_and(|place| self.files.make_link(place, target));
                 self.lost += u64::from(!made);
                 return Ok(());
