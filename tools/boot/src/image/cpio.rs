@@ -9,75 +9,12 @@ use std::path::Path;
 
 use super::error::Fault;
 use super::files::{Files, Place, is_top};
+use super::header::{HEADER, Header, S_IFDIR, S_IFLNK, S_IFREG};
 use super::limits::Limits;
 
-const HEADER: usize = 110;
-/// The longest name or link target, with its zero byte (`PATH_MAX`).
-const MAX_PATH: u32 = 4096;
 /// The largest file whose contents are kept, in bytes.
 const MAX_KEPT: u32 = 4 << 20;
 const TRAILER: &[u8] = b"TRAILER!!!";
-
-const S_IFMT: u32 = 0o170_000;
-const S_IFDIR: u32 = 0o040_000;
-const S_IFREG: u32 = 0o100_000;
-const S_IFLNK: u32 = 0o120_000;
-
-/// An entry's header.
-#[derive(Clone, Copy, Debug)]
-struct Header {
-    ino: u32,
-    mode: u32,
-    nlink: u32,
-    size: u32,
-    device: (u32, u32),
-    name: u32,
-    /// The sum of the contents' bytes, in the format crc.
-    sum: Option<u32>,
-}
-
-impl Header {
-    fn read(bytes: &[u8]) -> Result<Self, Fault> {
-        let sum = match bytes.get(..6) {
-            Some(b"070701") => false,
-            Some(b"070702") => true,
-            Some(b"070707") => return Err(Fault::OldFormat),
-            _ => return Err(Fault::NoEntry),
-        };
-        let mut fields = [0; 13];
-        let digits = bytes.get(6..HEADER).unwrap_or_default();
-        for (field, digits) in fields.iter_mut().zip(digits.chunks(8)) {
-            for &digit in digits {
-                let digit = char::from(digit).to_digit(16).ok_or(Fault::Header)?;
-                *field = *field << 4 | digit;
-            }
-        }
-        let [
-            ino,
-            mode,
-            _,
-            _,
-            nlink,
-            _,
-            size,
-            major,
-            minor,
-            _,
-            _,
-            name,
-            check,
-        ] = fields;
-        Ok(Self {
-            ino,
-            mode,
-            nlink,
-            size,
-            device: (major, minor),
-            name,
-            sum: sum.then_some(check),
-        })
-    }
-}
 
 /// What is done with an entry's contents.
 #[derive(Debug)]
@@ -236,19 +173,10 @@ impl<'a> Unpacker<'a> {
                 if !collect(&mut bytes, HEADER, rest) {
                     return Ok(State::Header(bytes));
                 }
-                let header = Header::read(&bytes)?;
-                if header.name == 0 || header.name > MAX_PATH {
-                    return Err(Fault::Name(header.name));
-                }
-                if header.mode & S_IFMT == S_IFLNK && header.size >= MAX_PATH {
-                    return Err(Fault::LinkTarget(header.size));
-                }
-                Ok(State::Name(header, Vec::new()))
+                Ok(State::Name(Header::read(&bytes)?, Vec::new()))
             }
             State::Name(header, mut bytes) => {
-                let padded =
-                    u64::from(header.name) + padding(HEADER as u64 + u64::from(header.name));
-                if !collect(&mut bytes, padded as usize, rest) {
+                if !collect(&mut bytes, header.padded_name(), rest) {
                     return Ok(State::Name(header, bytes));
                 }
                 let name = bytes.get(..header.name as usize).unwrap_or_default();
@@ -309,7 +237,7 @@ impl<'a> Unpacker<'a> {
         self.entries += 1;
         self.spend(|limits| &mut limits.entries, 1, "entries")?;
         let mut path = name.len() as u64;
-        let kind = header.mode & S_IFMT;
+        let kind = header.kind();
         if kind == S_IFLNK {
             path += u64::from(header.size);
         }

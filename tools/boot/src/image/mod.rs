@@ -11,6 +11,7 @@
 mod cpio;
 mod error;
 mod files;
+mod header;
 mod limits;
 mod reader;
 #[cfg(test)]
