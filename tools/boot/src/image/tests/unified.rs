@@ -63,7 +63,7 @@ fn the_initrd_of_a_unified_kernel_image_is_read() {
         assert_eq!(image.segments()[0].offset, offset as u64);
         assert_eq!(image.size(), archive.len() as u64);
         // Cut off anywhere in front of the end of its archive, it is no image.
-        for end in 2..offset + archive.len() {
+        for end in (2..offset + archive.len()).step_by(13) {
             fs::write(&path, &bytes[..end]).unwrap();
             assert!(Image::open(&path, &|_| true).is_err(), "{end}");
         }
