@@ -62,7 +62,9 @@ impl Edit {
             (Reader::Lilo, Self::Lilo),
             (Reader::RaspberryPi, Self::RaspberryPi),
         ];
-        let found = by_reader.into_iter().find(|(reader, _)| is_read_by(*reader));
+        let found = by_reader
+            .into_iter()
+            .find(|(reader, _)| is_read_by(*reader));
         found.map_or(Self::Unknown, |(_, edit)| edit)
     }
 

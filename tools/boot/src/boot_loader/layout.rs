@@ -35,10 +35,14 @@ impl Layout {
     #[must_use]
     pub fn find(tree: &dyn Tree) -> Self {
         let mut layout = Self::default();
-        layout.unified.extend(install_conf(tree).map(Unified::Layout));
+        layout
+            .unified
+            .extend(install_conf(tree).map(Unified::Layout));
         let ukify = Path::new("/etc/kernel/uki.conf");
         if matches!(tree.is_file(ukify), Ok(true)) {
-            layout.unified.push(Unified::Configuration(ukify.to_owned()));
+            layout
+                .unified
+                .push(Unified::Configuration(ukify.to_owned()));
         }
         let tokens = tokens(tree);
         for boot in BOOT.map(Path::new) {
@@ -101,14 +105,18 @@ fn tokens(tree: &dyn Tree) -> Vec<String> {
             tokens.push(token.to_owned());
         }
     }
-    for line in text(tree, Path::new("/etc/os-release")).unwrap_or_default().lines() {
+    for line in text(tree, Path::new("/etc/os-release"))
+        .unwrap_or_default()
+        .lines()
+    {
         let value = line
             .strip_prefix("ID=")
             .or_else(|| line.strip_prefix("IMAGE_ID="));
         if let Some(id) = value.map(|value| value.trim_matches(['"', '\''])) {
-            let is_name = !id.is_empty() && id.chars().all(|letter| {
-                letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')
-            });
+            let is_name = !id.is_empty()
+                && id
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
             if is_name && !tokens.iter().any(|other| other == id) {
                 tokens.push(id.to_owned());
             }

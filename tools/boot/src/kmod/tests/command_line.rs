@@ -14,10 +14,22 @@ fn parse(text: &str) -> CommandLine {
 /// says N.
 const CASES: &[(&str, &str)] = &[
     ("quiet", "exclusive_login=N"),
-    ("firewire_sbp2.exclusive_login=Y", "exclusive_login=N exclusive_login=Y"),
-    ("quiet firewire-sbp2.exclusive_login=Y splash", "exclusive_login=N exclusive_login=Y"),
-    ("firewire_sbp2.exclusive_login", "exclusive_login=N exclusive_login"),
-    ("\"firewire_sbp2.exclusive_login=Y\"", "exclusive_login=N exclusive_login=Y"),
+    (
+        "firewire_sbp2.exclusive_login=Y",
+        "exclusive_login=N exclusive_login=Y",
+    ),
+    (
+        "quiet firewire-sbp2.exclusive_login=Y splash",
+        "exclusive_login=N exclusive_login=Y",
+    ),
+    (
+        "firewire_sbp2.exclusive_login",
+        "exclusive_login=N exclusive_login",
+    ),
+    (
+        "\"firewire_sbp2.exclusive_login=Y\"",
+        "exclusive_login=N exclusive_login=Y",
+    ),
     ("firewire_sbp2.x=\"a b\" y", "exclusive_login=N x=a b"),
     ("\"firewire_sbp2.x=a b\" y", "exclusive_login=N x=a b"),
     ("firewire_sbp2.x=\"a b", "exclusive_login=N"),
@@ -26,7 +38,10 @@ const CASES: &[(&str, &str)] = &[
     ("firewire_sbp2.a.b=Y", "exclusive_login=N"),
     ("firewire_sbp2.\"exclusive_login\"=Y", "exclusive_login=N"),
     ("\"firewire_sbp2.\"exclusive_login=Y", "exclusive_login=N"),
-    ("-- firewire_sbp2.exclusive_login=Y", "exclusive_login=N exclusive_login=Y"),
+    (
+        "-- firewire_sbp2.exclusive_login=Y",
+        "exclusive_login=N exclusive_login=Y",
+    ),
     ("sbp2.exclusive_login=Y", "exclusive_login=N"),
     ("modprobe.blacklist=firewire_sbp2", "exclusive_login=N"),
 ];
@@ -42,7 +57,10 @@ const BLACKLISTS: &[(&str, bool)] = &[
 ];
 
 fn system() -> System {
-    System::new(&[("etc/modprobe.d/a.conf", b"options firewire-sbp2 exclusive_login=N\n")])
+    System::new(&[(
+        "etc/modprobe.d/a.conf",
+        b"options firewire-sbp2 exclusive_login=N\n",
+    )])
 }
 
 #[test]
@@ -90,7 +108,10 @@ fn a_driver_in_the_kernel_is_given_what_the_kernel_reads() {
         ("firewire_sbp2.exclusive_login=", Some(Bool::Invalid)),
         ("firewire_sbp2.exclusive_login=\"N\"", Some(Bool::Off)),
         ("\"firewire_sbp2.exclusive_login=N\"", Some(Bool::Off)),
-        ("firewire_sbp2.exclusive_login=N firewire_sbp2.exclusive_login=Y", Some(Bool::On)),
+        (
+            "firewire_sbp2.exclusive_login=N firewire_sbp2.exclusive_login=Y",
+            Some(Bool::On),
+        ),
         ("-- firewire_sbp2.exclusive_login=N", None),
         ("sbp2.exclusive_login=N", None),
         ("x=\"a firewire_sbp2.exclusive_login=N", None),
@@ -113,15 +134,23 @@ fn the_kernel_refuses_modules_by_its_own_list() {
     ] {
         let by = By::Name("firewire-sbp2");
         let outcome = effective(&config, Some(&parse(text)), "firewire-sbp2", by);
-        assert_eq!(matches!(outcome, Outcome::Refused { .. }), is_refused, "{text}");
+        assert_eq!(
+            matches!(outcome, Outcome::Refused { .. }),
+            is_refused,
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn one_invalid_value_is_enough() {
-    let lines: &[u8] = b"options firewire-sbp2 exclusive_login=N exclusive_login=2 exclusive_login=N\n";
+    let lines: &[u8] =
+        b"options firewire-sbp2 exclusive_login=N exclusive_login=2 exclusive_login=N\n";
     let config = System::new(&[("etc/modprobe.d/a.conf", lines)]).config();
     let outcome = config.load("firewire-sbp2", By::Name("firewire-sbp2"));
-    assert_eq!(outcome.setting("exclusive_login").unwrap().value, Bool::Invalid);
+    assert_eq!(
+        outcome.setting("exclusive_login").unwrap().value,
+        Bool::Invalid
+    );
     assert!(outcome.setting("workarounds").is_none());
 }

@@ -27,10 +27,26 @@ fn what_is_left_of_the_old_recipe_is_found() {
         .collect();
     let expected = [
         ("/etc/modules:3", "ieee1394", Why::NoModule),
-        ("/etc/modules:4", "sbp2 exclusive_login=0 serialize_io=1", Why::Arguments),
-        ("/etc/modules-load.d/a.conf:1", "firewire_sbp2 exclusive_login=N", Why::Arguments),
-        ("/etc/modprobe.d/sbp2:3", "options sbp2 exclusive_login=0", Why::NoSuffix),
-        ("/etc/modprobe.d/old.conf:1", "options sbp2 exclusive_login=0", Why::Alias),
+        (
+            "/etc/modules:4",
+            "sbp2 exclusive_login=0 serialize_io=1",
+            Why::Arguments,
+        ),
+        (
+            "/etc/modules-load.d/a.conf:1",
+            "firewire_sbp2 exclusive_login=N",
+            Why::Arguments,
+        ),
+        (
+            "/etc/modprobe.d/sbp2:3",
+            "options sbp2 exclusive_login=0",
+            Why::NoSuffix,
+        ),
+        (
+            "/etc/modprobe.d/old.conf:1",
+            "options sbp2 exclusive_login=0",
+            Why::Alias,
+        ),
         (
             "/etc/modprobe.d/old.conf:2",
             "options firewire_sbp2 exclusive_login=N serialize-io=1",

@@ -11,12 +11,21 @@ fn sbp2(config: &Config) -> String {
 #[test]
 fn names_need_no_suffix_and_the_first_line_wins() {
     let system = System::new(&[
-        ("etc/modprobe.d/sbp2", b"options sbp2 exclusive_login=0 serialize_io=1\n"),
-        ("etc/modprobe.d/zz.conf", b" # comment\noptions sbp2 exclusive_login=1\n"),
+        (
+            "etc/modprobe.d/sbp2",
+            b"options sbp2 exclusive_login=0 serialize_io=1\n",
+        ),
+        (
+            "etc/modprobe.d/zz.conf",
+            b" # comment\noptions sbp2 exclusive_login=1\n",
+        ),
     ]);
     let config = system.old_config();
     // What comes last on the module's line counts, and that is what was read first.
-    assert_eq!(sbp2(&config), "exclusive_login=1 exclusive_login=0 serialize_io=1");
+    assert_eq!(
+        sbp2(&config),
+        "exclusive_login=1 exclusive_login=0 serialize_io=1"
+    );
     assert!(notices(&config).is_empty(), "{:?}", notices(&config));
     assert_eq!(sbp2(&system.config()), "exclusive_login=1");
 }
@@ -28,7 +37,10 @@ fn modprobe_conf_is_read_alone_but_for_what_it_includes() {
         ("etc/modprobe.d/x", b"options sbp2 b\n"),
     ]);
     assert_eq!(sbp2(&system.old_config()), "a");
-    system.write("etc/modprobe.conf", b"options sbp2 a\ninclude /etc/modprobe.d\noptions sbp2 c\n");
+    system.write(
+        "etc/modprobe.conf",
+        b"options sbp2 a\ninclude /etc/modprobe.d\noptions sbp2 c\n",
+    );
     let config = system.old_config();
     assert_eq!(sbp2(&config), "c b a");
     assert_eq!(config.sources().len(), 2);
@@ -43,7 +55,10 @@ fn includes_that_go_in_circles_end() {
     let config = system.old_config();
     assert!(config.sources().len() <= 4096);
     let said = notices(&config);
-    assert!(said.iter().any(|line| line.contains("leads too deep")), "{said:?}");
+    assert!(
+        said.iter().any(|line| line.contains("leads too deep")),
+        "{said:?}"
+    );
     let missing = "/etc/modprobe.conf:4: the line is ignored: something is missing or wrong behind \"include\"";
     assert!(said.iter().any(|line| line == missing), "{said:?}");
 }
