@@ -10,10 +10,14 @@
 
 pub mod boot_loader;
 pub mod change;
+mod compression;
+pub mod guard;
 pub mod image;
 pub mod kernels;
 pub mod kmod;
+pub mod modinfo;
 pub mod notice;
+pub mod plan;
 pub mod rebuild;
 pub mod root;
 pub mod tool;

@@ -126,7 +126,7 @@ impl AsFd for Root {
 }
 
 /// A path of the system as one relative to its top.
-fn inside(path: &Path) -> &Path {
+pub(crate) fn inside(path: &Path) -> &Path {
     let path = path.strip_prefix("/").unwrap_or(path);
     match path.as_os_str().is_empty() {
         true => Path::new("."),
