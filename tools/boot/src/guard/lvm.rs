@@ -4,12 +4,14 @@
 //! `ID_FS_TYPE` is `LVM2_member`, and `vgchange -aay` for the group that has become complete. It
 //! does not ask for `SYSTEMD_READY`, it sets it. So the type is what has to go: after
 //! 60-persistent-storage.rules, in which blkid finds it, and before any rule that assembles.
-//! dracut's 64-lvm.rules asks for the same property.
+//! dracut's 64-lvm.rules asks for the same property. But what it runs then is `vgchange -ay`, for
+//! all groups unless `rd.lvm.lv` or `rd.lvm.vg` names some, and that heeds neither udev nor what the
+//! group says about activation by itself.
 
 use std::path::{Path, PathBuf};
 
 use super::text;
-use super::{Danger, Guard, GuardFile, Live, Means, rules};
+use super::{Danger, Guard, GuardFile, Live, Means, command_line, rules};
 use crate::tool::HEAD;
 use crate::tree::{Tree, TreeError};
 
@@ -21,6 +23,9 @@ const CONFIGURATIONS: [&str; 2] = ["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"
 
 const IN_THE_GROUP: &str = "vgchange --setautoactivation n";
 
+const NAME_GROUPS: &str = "rd.lvm.lv=VG/LV on the kernel's command line for what the root needs, or \
+                           rd.lvm=0 if it needs none";
+
 fn rules_text() -> String {
     format!(
         "{HEAD}# LVM does not see what FireWire disks hold until it is asked: vgchange -aay VG.\n{}",
@@ -28,11 +33,16 @@ fn rules_text() -> String {
     )
 }
 
-pub(super) fn means(tree: &dyn Tree) -> Result<Means, TreeError> {
+pub(super) fn means(tree: &dyn Tree, live: Option<&Live>) -> Result<Means, TreeError> {
     let mut advice = vec![format!(
-        "where the group itself says so, no host activates it, whatever it scans with: \
-         {IN_THE_GROUP} VG (LVM 2.03.12 or newer, once, on one host)"
+        "a group that says so itself is activated by itself on no host: {IN_THE_GROUP} VG (once, on \
+         one host, with LVM 2.03.12 or newer on all)"
     )];
+    if let Some(scan) = scan(tree)?
+        && !names_groups(tree, live)?
+    {
+        advice.push(format!("{}: {NAME_GROUPS}", scan.display()));
+    }
     if let Some(off) = setting(tree, "event_activation")?.filter(|set| set.value == "0") {
         advice.push(format!(
             "{}:{}: event_activation=0 has all groups activated at boot without udev being asked, \
@@ -82,6 +92,19 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
     if dangers.is_empty() {
         return Ok(dangers);
     }
+    if let Some(scan) = scan(tree)? {
+        dangers.push(Danger {
+            guard: Guard::Lvm,
+            file: Some(scan),
+            line: None,
+            text:
+                "dracut's image activates every volume group that it finds as soon as it has found \
+                   one, those on the disk as well, whatever they say themselves"
+                    .into(),
+            remedy: NAME_GROUPS.into(),
+            is_stopped: names_groups(tree, live)?,
+        });
+    }
     for device in live
         .into_iter()
         .flat_map(|live| live.with(&["LVM2_member", "LVM1_member"]))
@@ -110,6 +133,29 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
         });
     }
     Ok(dangers)
+}
+
+/// What dracut puts into images to activate groups. Its folder has a number before its name.
+fn scan(tree: &dyn Tree) -> Result<Option<PathBuf>, TreeError> {
+    let modules = Path::new("/usr/lib/dracut/modules.d");
+    for name in tree.list(modules)? {
+        let scan = modules.join(&name).join("lvm_scan.sh");
+        if name.to_string_lossy().ends_with("lvm") && tree.is_file(&scan)? {
+            return Ok(Some(scan));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the image is told which groups it may activate.
+fn names_groups(tree: &dyn Tree, live: Option<&Live>) -> Result<bool, TreeError> {
+    let files = command_line::files(tree, live)?;
+    let lines = files.iter().flat_map(|(_, text)| text::lines(text));
+    Ok(lines
+        .flat_map(|(_, line)| command_line::words(line))
+        .any(|word| {
+            word == "rd.lvm=0" || word.starts_with("rd.lvm.lv=") || word.starts_with("rd.lvm.vg=")
+        }))
 }
 
 /// Whether LVM's own configuration leaves the disk alone. What is in a list of groups or of

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::text;
-use super::{Danger, Guard, GuardFile, Live, Means, spec};
+use super::{Danger, Guard, GuardFile, Live, Means, command_line, spec};
 use crate::tool::{HEAD, Ruler, Tool};
 use crate::tree::{Tree, TreeError};
 
@@ -185,35 +185,12 @@ fn swap<'a>(configured: Option<&Found>, live: Option<&'a Live>) -> Option<&'a st
     live.device(largest).map(|_| largest)
 }
 
-/// Each `resume=` with the disk on a command line: what the boot loader passes on, what images
-/// carry, and the one that runs.
+/// Each `resume=` with the disk on a command line.
 fn command_lines(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Found>, TreeError> {
-    let mut files = Vec::new();
-    for path in [
-        "/etc/default/grub",
-        "/etc/kernel/cmdline",
-        "/etc/cmdline",
-        "/etc/dracut.conf",
-    ] {
-        files.push((PathBuf::from(path), text::read(tree, Path::new(path))?));
-    }
-    for (folder, end) in [
-        ("/etc/default/grub.d", ".cfg"),
-        ("/etc/cmdline.d", ".conf"),
-        ("/etc/dracut.conf.d", ".conf"),
-        ("/boot/loader/entries", ".conf"),
-        ("/efi/loader/entries", ".conf"),
-        ("/boot/efi/loader/entries", ".conf"),
-    ] {
-        files.extend(text::read_all(tree, Path::new(folder), end)?);
-    }
-    if let Some(live) = live {
-        files.push(("/proc/cmdline".into(), live.command_line.clone()));
-    }
     let mut found = Vec::new();
-    for (file, text) in files {
+    for (file, text) in command_line::files(tree, live)? {
         for (number, line) in text::lines(&text) {
-            let words = || line.split([' ', '\t', '"', '\'']);
+            let words = || command_line::words(line);
             for value in words().filter_map(|word| word.strip_prefix("resume=")) {
                 if spec::is_shared(value, live) {
                     found.push(Found {

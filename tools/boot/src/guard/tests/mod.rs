@@ -167,6 +167,28 @@ fn lvm_that_does_not_ask_udev_is_not_stopped_by_a_rule() {
 }
 
 #[test]
+fn dracuts_images_activate_all_groups_unless_some_are_named() {
+    let scan = "/usr/lib/dracut/modules.d/90lvm/lvm_scan.sh";
+    for (words, is_stopped) in [
+        ("quiet", false),
+        ("rd.lvm.lv=own/root", true),
+        ("quiet rd.lvm.vg=own", true),
+        ("rd.lvm=0", true),
+        ("rd.lvm=1", false),
+    ] {
+        let grub = format!("GRUB_CMDLINE_LINUX=\"{words}\"\n#rd.lvm=0\n");
+        let (folder, root) = system(&[LVM, (scan, ""), ("/etc/default/grub", &grub)]);
+        let means = Guard::Lvm.means(&root, None).unwrap();
+        put_means(folder.path(), &means);
+        let found = dangers(&root, None).unwrap();
+        assert_eq!(found[1].file.as_deref(), Some(Path::new(scan)));
+        assert_eq!(found[1].is_stopped, is_stopped, "{words}");
+        let told = means.advice.iter().any(|advice| advice.contains(scan));
+        assert_eq!(told, !is_stopped, "{words}");
+    }
+}
+
+#[test]
 fn md_that_does_not_ask_udev_is_not_stopped_by_a_rule() {
     let scan = "/usr/share/initramfs-tools/scripts/local-block/mdadm";
     let (folder, root) = system(&[MD, (scan, ""), ("/etc/mdadm/mdadm.conf", "MAILADDR root\n")]);
@@ -212,6 +234,7 @@ fn multipath_takes_firewire_for_no_protocol_that_it_knows() {
             "blacklist {\n\tdevice {\n\t\tdevnode \".*\"\n\t}\n}\n",
             false,
         ),
+        ("blacklist {\n!\tdevnode \".*\"\n}\n", false),
         ("blacklist {\n#\tdevnode \".*\"\n}\n", false),
         ("blacklist_exceptions {\n\tdevnode \".*\"\n}\n", false),
         ("}\n}\nblacklist {\n\tdevnode \".*\"\n", true),
