@@ -4,9 +4,9 @@
 //! `ID_FS_TYPE` is `LVM2_member`, and `vgchange -aay` for the group that has become complete. It
 //! does not ask for `SYSTEMD_READY`, it sets it. So the type is what has to go: after
 //! 60-persistent-storage.rules, in which blkid finds it, and before any rule that assembles.
-//! dracut's 64-lvm.rules asks for the same property. But what it runs then is `vgchange -ay`, for
-//! all groups unless `rd.lvm.lv` or `rd.lvm.vg` names some, and that heeds neither udev nor what the
-//! group says about activation by itself.
+//! dracut's 64-lvm.rules asks for the same property. But what it runs then is `vgchange`, for the
+//! groups that `rd.lvm.lv` and `rd.lvm.vg` name, or with `rd.auto` for all; and as that is `-ay`, what
+//! a group says about being activated by itself is not heeded.
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +23,8 @@ const CONFIGURATIONS: [&str; 2] = ["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"
 
 const IN_THE_GROUP: &str = "vgchange --setautoactivation n";
 
-const NAME_GROUPS: &str = "rd.lvm.lv=VG/LV on the kernel's command line for what the root needs, or \
-                           rd.lvm=0 if it needs none";
+const NAME_GROUPS: &str = "instead of rd.auto, rd.lvm.lv=VG/LV for what the root needs, or rd.lvm=0 if \
+                           it needs none";
 
 fn rules_text() -> String {
     format!(
@@ -38,10 +38,8 @@ pub(super) fn means(tree: &dyn Tree, live: Option<&Live>) -> Result<Means, TreeE
         "a group that says so itself is activated by itself on no host: {IN_THE_GROUP} VG (once, on \
          one host, with LVM 2.03.12 or newer on all)"
     )];
-    if let Some(scan) = scan(tree)?
-        && !names_groups(tree, live)?
-    {
-        advice.push(format!("{}: {NAME_GROUPS}", scan.display()));
+    for (file, line) in asked_for_all(tree, live)? {
+        advice.push(format!("{}:{line}: {NAME_GROUPS}", file.display()));
     }
     if let Some(off) = setting(tree, "event_activation")?.filter(|set| set.value == "0") {
         advice.push(format!(
@@ -92,17 +90,16 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
     if dangers.is_empty() {
         return Ok(dangers);
     }
-    if let Some(scan) = scan(tree)? {
+    for (file, line) in asked_for_all(tree, live)? {
         dangers.push(Danger {
             guard: Guard::Lvm,
-            file: Some(scan),
-            line: None,
-            text:
-                "dracut's image activates every volume group that it finds as soon as it has found \
-                   one, those on the disk as well, whatever they say themselves"
-                    .into(),
+            file: Some(file),
+            line: Some(line),
+            text: "with rd.auto, dracut's image activates every volume group that it finds as soon as \
+                   it has found one, those on the disk as well, whatever they say themselves"
+                .into(),
             remedy: NAME_GROUPS.into(),
-            is_stopped: names_groups(tree, live)?,
+            is_stopped: false,
         });
     }
     for device in live
@@ -135,27 +132,23 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
     Ok(dangers)
 }
 
-/// What dracut puts into images to activate groups. Its folder has a number before its name.
-fn scan(tree: &dyn Tree) -> Result<Option<PathBuf>, TreeError> {
-    let modules = Path::new("/usr/lib/dracut/modules.d");
-    for name in tree.list(modules)? {
-        let scan = modules.join(&name).join("lvm_scan.sh");
-        if name.to_string_lossy().ends_with("lvm") && tree.is_file(&scan)? {
-            return Ok(Some(scan));
+/// Where dracut's images are asked to activate whatever they find.
+fn asked_for_all(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<(PathBuf, usize)>, TreeError> {
+    let mut found = Vec::new();
+    for (file, text) in command_line::files(tree, live)? {
+        for (number, line) in text::lines(&text) {
+            let has = |is_it: fn(&str) -> bool| command_line::words(line).any(is_it);
+            let is_limited = has(|word| {
+                word == "rd.lvm=0"
+                    || word.starts_with("rd.lvm.lv=")
+                    || word.starts_with("rd.lvm.vg=")
+            });
+            if has(|word| ["rd.auto", "rd.auto=1"].contains(&word)) && !is_limited {
+                found.push((file.clone(), number));
+            }
         }
     }
-    Ok(None)
-}
-
-/// Whether the image is told which groups it may activate.
-fn names_groups(tree: &dyn Tree, live: Option<&Live>) -> Result<bool, TreeError> {
-    let files = command_line::files(tree, live)?;
-    let lines = files.iter().flat_map(|(_, text)| text::lines(text));
-    Ok(lines
-        .flat_map(|(_, line)| command_line::words(line))
-        .any(|word| {
-            word == "rd.lvm=0" || word.starts_with("rd.lvm.lv=") || word.starts_with("rd.lvm.vg=")
-        }))
+    Ok(found)
 }
 
 /// Whether LVM's own configuration leaves the disk alone. What is in a list of groups or of

@@ -167,24 +167,30 @@ fn lvm_that_does_not_ask_udev_is_not_stopped_by_a_rule() {
 }
 
 #[test]
-fn dracuts_images_activate_all_groups_unless_some_are_named() {
-    let scan = "/usr/lib/dracut/modules.d/90lvm/lvm_scan.sh";
-    for (words, is_stopped) in [
+fn dracuts_images_activate_all_groups_if_they_are_asked_to_and_none_are_named() {
+    for (words, is_danger) in [
         ("quiet", false),
-        ("rd.lvm.lv=own/root", true),
-        ("quiet rd.lvm.vg=own", true),
-        ("rd.lvm=0", true),
-        ("rd.lvm=1", false),
+        ("rd.auto", true),
+        ("rd.auto=1 quiet", true),
+        ("rd.auto=0", false),
+        ("rd.auto rd.lvm.lv=own/root", false),
+        ("rd.auto rd.lvm.vg=own", false),
+        ("rd.auto rd.lvm=0", false),
+        ("rd.auto rd.lvm=1", true),
     ] {
-        let grub = format!("GRUB_CMDLINE_LINUX=\"{words}\"\n#rd.lvm=0\n");
-        let (folder, root) = system(&[LVM, (scan, ""), ("/etc/default/grub", &grub)]);
+        let grub = format!("#rd.auto\nGRUB_CMDLINE_LINUX=\"{words}\"\n");
+        let (folder, root) = system(&[LVM, ("/etc/default/grub", &grub)]);
         let means = Guard::Lvm.means(&root, None).unwrap();
         put_means(folder.path(), &means);
-        let found = dangers(&root, None).unwrap();
-        assert_eq!(found[1].file.as_deref(), Some(Path::new(scan)));
-        assert_eq!(found[1].is_stopped, is_stopped, "{words}");
-        let told = means.advice.iter().any(|advice| advice.contains(scan));
-        assert_eq!(told, !is_stopped, "{words}");
+        let found = brief(&dangers(&root, None).unwrap());
+        let place = "/etc/default/grub:2";
+        assert_eq!(
+            found.contains(&format!("lvm {place}")),
+            is_danger,
+            "{words}"
+        );
+        let told = means.advice.iter().any(|advice| advice.starts_with(place));
+        assert_eq!(told, is_danger, "{words}");
     }
 }
 
