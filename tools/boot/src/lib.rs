@@ -8,14 +8,21 @@
 //!
 //! Everything works on a [`Root`]: the system that runs, or another one's tree in a folder.
 
+pub mod boot_loader;
 pub mod change;
+mod compression;
 pub mod guard;
 pub mod image;
+pub mod kernels;
 pub mod kmod;
+pub mod modinfo;
+pub mod notice;
+pub mod plan;
 pub mod rebuild;
 pub mod root;
 pub mod tool;
 pub mod tree;
 
+pub use notice::{Notice, Oddity, Place};
 pub use root::{Root, RootError};
 pub use tree::{Tree, TreeError};

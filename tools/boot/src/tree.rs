@@ -28,6 +28,16 @@ pub trait Tree {
     /// [`TreeError`] if that cannot be found out.
     fn kind(&self, path: &Path) -> Result<Option<Kind>, TreeError>;
 
+    /// What a link says. `None` if there is none at the path, or if the tree does not tell; links
+    /// in the folders before it are followed.
+    ///
+    /// # Errors
+    /// [`TreeError`] if that cannot be found out.
+    fn link(&self, path: &Path) -> Result<Option<PathBuf>, TreeError> {
+        let _ = path;
+        Ok(None)
+    }
+
     /// Whether there is a regular file.
     ///
     /// # Errors

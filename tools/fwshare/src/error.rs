@@ -20,16 +20,29 @@ pub(crate) enum Exit {
     Held = 6,
     /// The controller went away.
     LostBus = 7,
+    /// What was checked is not as wanted.
+    NotAsWanted = 10,
+    /// Somebody else's configuration says otherwise, or the system is none to be written to.
+    Conflict = 11,
+    /// An image was not made, or is not as wanted. The old one is in its place.
+    NoImage = 12,
+    /// Nothing that could make an image was found.
+    NoTool = 13,
+    /// Done, and something is left for the user to do.
+    Partly = 14,
     /// No device was named, and there is none. `iscsiadm` has the same number for it.
     NothingFound = 21,
 }
 
 /// Every exit code and its meaning, for the manual.
-pub(crate) const EXIT_CODES: [(u8, &str); 10] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 15] = [
     (0, "done"),
     (1, "an error that has no code of its own"),
     (2, "the command line makes no sense"),
-    (3, "no such device, or the device is not one for this"),
+    (
+        3,
+        "no such device, or the device is not one for this; no kernel with a driver",
+    ),
     (4, "the operating system denied access to a device"),
     (5, "the target refused the login"),
     (
@@ -38,6 +51,20 @@ pub(crate) const EXIT_CODES: [(u8, &str); 10] = [
     ),
     (7, "the target did not answer in time, or the bus was lost"),
     (8, "a SCSI command failed, or the medium did"),
+    (10, "setup: it was checked, and is not as wanted"),
+    (
+        11,
+        "setup: somebody else's configuration says otherwise; nothing was changed",
+    ),
+    (
+        12,
+        "setup: the files are written, an image is not; the old image is in place",
+    ),
+    (
+        13,
+        "setup: the files are written, and no tool to make an image was found",
+    ),
+    (14, "setup: done as far as could be, and something is left to do"),
     (21, "nothing was found"),
 ];
 
@@ -155,6 +182,11 @@ mod tests {
             Exit::Permission,
             Exit::Held,
             Exit::LostBus,
+            Exit::NotAsWanted,
+            Exit::Conflict,
+            Exit::NoImage,
+            Exit::NoTool,
+            Exit::Partly,
             Exit::NothingFound,
         ] {
             assert!(EXIT_CODES.iter().any(|(code, _)| *code == exit as u8));

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use crate::tree::{Kind, MAX_FILE, Tree, TreeError};
@@ -126,7 +126,7 @@ impl AsFd for Root {
 }
 
 /// A path of the system as one relative to its top.
-fn inside(path: &Path) -> &Path {
+pub(crate) fn inside(path: &Path) -> &Path {
     let path = path.strip_prefix("/").unwrap_or(path);
     match path.as_os_str().is_empty() {
         true => Path::new("."),
@@ -202,5 +202,23 @@ impl Tree for Root {
             Some(stat) => Some(kind(&stat)),
             None => self.stat_link(path).map_err(failed)?.map(|_| Kind::Other),
         })
+    }
+
+    fn link(&self, path: &Path) -> Result<Option<PathBuf>, TreeError> {
+        let failed = |source| TreeError {
+            what: "look at",
+            path: path.to_owned(),
+            source,
+        };
+        let opened = self.open_at(path, OFlag::O_PATH | OFlag::O_NOFOLLOW);
+        let Some(opened) = opened.map_err(failed)? else {
+            return Ok(None);
+        };
+        let stat = fstat(&opened).map_err(|errno| failed(errno.into()))?;
+        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFLNK {
+            return Ok(None);
+        }
+        let target = readlinkat(&opened, "").map_err(|errno| failed(errno.into()))?;
+        Ok(Some(target.into()))
     }
 }

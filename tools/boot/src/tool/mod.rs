@@ -54,14 +54,14 @@ impl Tool {
         }
     }
 
-    /// The file in the tool's drop-in folder that has these modules and this file put into every
+    /// The file in the tool's drop-in folder that has these modules and these files put into every
     /// image. `None` for a tool that knows no such thing.
     #[must_use]
-    pub fn drop_in(self, modules: &[&str], options: &Path) -> Option<DropIn> {
+    pub fn drop_in(self, modules: &[&str], files: &[&Path]) -> Option<DropIn> {
         match self {
-            Self::InitramfsTools => Some(initramfs_tools::drop_in(modules)),
-            Self::Dracut => Some(dracut::drop_in(modules, options)),
-            Self::Mkinitcpio => Some(mkinitcpio::drop_in(modules, options)),
+            Self::InitramfsTools => Some(initramfs_tools::drop_in(modules, files)),
+            Self::Dracut => Some(dracut::drop_in(modules, files)),
+            Self::Mkinitcpio => Some(mkinitcpio::drop_in(modules, files)),
             Self::Mkinitrd => None,
         }
     }
@@ -203,6 +203,15 @@ impl fmt::Display for Remark {
             None => write!(f, "{}: {}", self.file.display(), self.text),
         }
     }
+}
+
+/// Paths for a shell. Ours need no quotes.
+fn words(files: &[&Path]) -> String {
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    files.join(" ")
 }
 
 /// The head of every file of ours.
