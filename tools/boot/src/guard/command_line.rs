@@ -1,46 +1,65 @@
-//! The kernel's command line, in the files that it is made of.
+//! The words on the kernel's command line, as boot loaders have it and as dracut adds to it.
 
 use std::path::{Path, PathBuf};
 
 use super::live::Live;
 use super::text;
+use crate::boot_loader::{self, Reader};
 use crate::tree::{Tree, TreeError};
 
-const FILES: [&str; 4] = [
-    "/etc/default/grub",
-    "/etc/kernel/cmdline",
-    "/etc/cmdline",
-    "/etc/dracut.conf",
-];
+/// A command line, or a part of one.
+pub(super) struct Line {
+    pub(super) file: PathBuf,
+    /// From 1.
+    pub(super) number: usize,
+    words: Vec<String>,
+}
 
-const FOLDERS: [(&str, &str); 6] = [
-    ("/etc/default/grub.d", ".cfg"),
-    ("/etc/cmdline.d", ".conf"),
-    ("/etc/dracut.conf.d", ".conf"),
-    ("/boot/loader/entries", ".conf"),
-    ("/efi/loader/entries", ".conf"),
-    ("/boot/efi/loader/entries", ".conf"),
-];
+impl Line {
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str)
+    }
 
-/// What the boot loader passes on, what images carry, and the one that runs.
-pub(super) fn files(
-    tree: &dyn Tree,
-    live: Option<&Live>,
-) -> Result<Vec<(PathBuf, String)>, TreeError> {
+    pub(super) fn has(&self, word: &str) -> bool {
+        self.words().any(|found| found == word)
+    }
+}
+
+/// What the boot loader passes on, what dracut's images carry, and what runs. GRUB's own
+/// configuration is left out: it repeats for each entry what it was made from.
+pub(super) fn all(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Line>, TreeError> {
+    let found = boot_loader::find(tree, false).found.into_iter();
+    let found = found.filter(|found| found.reader != Reader::Grub);
+    let mut lines: Vec<_> = found
+        .map(|found| Line {
+            file: found.place.file,
+            number: usize::try_from(found.place.line).unwrap_or(usize::MAX),
+            words: words(&found.text),
+        })
+        .collect();
     let mut files = Vec::new();
-    for path in FILES.map(Path::new) {
+    for path in ["/etc/cmdline", "/etc/dracut.conf"].map(Path::new) {
         files.push((path.to_owned(), text::read(tree, path)?));
     }
-    for (folder, end) in FOLDERS {
-        files.extend(text::read_all(tree, Path::new(folder), end)?);
+    for folder in ["/etc/cmdline.d", "/etc/dracut.conf.d"].map(Path::new) {
+        files.extend(text::read_all(tree, folder, ".conf")?);
     }
     if let Some(live) = live {
         files.push(("/proc/cmdline".into(), live.command_line.clone()));
     }
-    Ok(files)
+    for (file, text) in files {
+        lines.extend(text::lines(&text).map(|(number, line)| Line {
+            file: file.clone(),
+            number,
+            words: words(line),
+        }));
+    }
+    Ok(lines)
 }
 
 /// The words of a line, inside a shell's quotes or not.
-pub(super) fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split([' ', '\t', '"', '\''])
+fn words(line: &str) -> Vec<String> {
+    let words = line.split([' ', '\t', '"', '\'']);
+    let words = words.filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }

@@ -38,8 +38,9 @@ pub(super) fn means(tree: &dyn Tree, live: Option<&Live>) -> Result<Means, TreeE
         "a group that says so itself is activated by itself on no host: {IN_THE_GROUP} VG (once, on \
          one host, with LVM 2.03.12 or newer on all)"
     )];
-    for (file, line) in asked_for_all(tree, live)? {
-        advice.push(format!("{}:{line}: {NAME_GROUPS}", file.display()));
+    for line in asked_for_all(tree, live)? {
+        let file = line.file.display();
+        advice.push(format!("{file}:{}: {NAME_GROUPS}", line.number));
     }
     if let Some(off) = setting(tree, "event_activation")?.filter(|set| set.value == "0") {
         advice.push(format!(
@@ -90,11 +91,11 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
     if dangers.is_empty() {
         return Ok(dangers);
     }
-    for (file, line) in asked_for_all(tree, live)? {
+    for line in asked_for_all(tree, live)? {
         dangers.push(Danger {
             guard: Guard::Lvm,
-            file: Some(file),
-            line: Some(line),
+            file: Some(line.file),
+            line: Some(line.number),
             text: "with rd.auto, dracut's image activates every volume group that it finds as soon as \
                    it has found one, those on the disk as well, whatever they say themselves"
                 .into(),
@@ -133,22 +134,19 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
 }
 
 /// Where dracut's images are asked to activate whatever they find.
-fn asked_for_all(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<(PathBuf, usize)>, TreeError> {
-    let mut found = Vec::new();
-    for (file, text) in command_line::files(tree, live)? {
-        for (number, line) in text::lines(&text) {
-            let has = |is_it: fn(&str) -> bool| command_line::words(line).any(is_it);
-            let is_limited = has(|word| {
-                word == "rd.lvm=0"
-                    || word.starts_with("rd.lvm.lv=")
-                    || word.starts_with("rd.lvm.vg=")
-            });
-            if has(|word| ["rd.auto", "rd.auto=1"].contains(&word)) && !is_limited {
-                found.push((file.clone(), number));
-            }
-        }
-    }
-    Ok(found)
+fn asked_for_all(
+    tree: &dyn Tree,
+    live: Option<&Live>,
+) -> Result<Vec<command_line::Line>, TreeError> {
+    let mut lines = command_line::all(tree, live)?;
+    lines.retain(|line| {
+        let mut words = line.words();
+        let names_some =
+            words.any(|word| word.starts_with("rd.lvm.lv=") || word.starts_with("rd.lvm.vg="));
+        let is_asked = line.has("rd.auto") || line.has("rd.auto=1");
+        is_asked && !names_some && !line.has("rd.lvm=0")
+    });
+    Ok(lines)
 }
 
 /// Whether LVM's own configuration leaves the disk alone. What is in a list of groups or of

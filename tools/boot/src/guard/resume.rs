@@ -188,19 +188,15 @@ fn swap<'a>(configured: Option<&Found>, live: Option<&'a Live>) -> Option<&'a st
 /// Each `resume=` with the disk on a command line.
 fn command_lines(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Found>, TreeError> {
     let mut found = Vec::new();
-    for (file, text) in command_line::files(tree, live)? {
-        for (number, line) in text::lines(&text) {
-            let words = || command_line::words(line);
-            for value in words().filter_map(|word| word.strip_prefix("resume=")) {
-                if spec::is_shared(value, live) {
-                    found.push(Found {
-                        file: file.clone(),
-                        line: number,
-                        value: value.to_owned(),
-                        is_refused: words().any(|word| word == "noresume"),
-                    });
-                }
-            }
+    for line in command_line::all(tree, live)? {
+        let values = line.words().filter_map(|word| word.strip_prefix("resume="));
+        for value in values.filter(|value| spec::is_shared(value, live)) {
+            found.push(Found {
+                file: line.file.clone(),
+                line: line.number,
+                value: value.to_owned(),
+                is_refused: line.has("noresume"),
+            });
         }
     }
     Ok(found)

@@ -385,6 +385,38 @@ fn a_command_line_is_told_and_dracut_leaves_its_module_out() {
 }
 
 #[test]
+fn what_dracut_or_the_running_kernel_is_told_counts_and_grubs_copies_do_not() {
+    let word = format!("resume={SWAP}");
+    let (_folder, root) = system(&[
+        ("/boot/grub/grub.cfg", &format!("linux /vmlinuz-1 {word}\n")),
+        ("/etc/cmdline.d/95resume.conf", &word),
+        (
+            "/etc/dracut.conf.d/x.conf",
+            &format!("# {word}\nkernel_cmdline=\"{word}\"\n"),
+        ),
+        (
+            "/boot/loader/entries/a.conf",
+            &format!("title a\noptions ro {word}\n"),
+        ),
+    ]);
+    let live = Live {
+        command_line: format!("quiet {word}\n"),
+        ..Live::default()
+    };
+    let mut found = brief(&dangers(&root, Some(&live)).unwrap());
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "resume /boot/loader/entries/a.conf:2",
+            "resume /etc/cmdline.d/95resume.conf:1",
+            "resume /etc/dracut.conf.d/x.conf:2",
+            "resume /proc/cmdline:1",
+        ]
+    );
+}
+
+#[test]
 fn nothing_that_stands_in_the_way_stops_the_look() {
     let (folder, root) = system(&[LVM, UDISKS, MULTIPATH, MD]);
     let rules = folder.path().join("usr/lib/udev/rules.d");
