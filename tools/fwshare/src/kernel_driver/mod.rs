@@ -61,7 +61,9 @@ impl Sysfs {
     /// The driver, if it is there: loaded, or built in.
     pub(crate) fn driver(&self) -> Option<Driver> {
         let modules = self.0.join("module");
-        let name = DRIVERS.into_iter().find(|name| modules.join(name).is_dir())?;
+        let name = DRIVERS
+            .into_iter()
+            .find(|name| modules.join(name).is_dir())?;
         Some(Driver {
             name,
             folder: modules.join(name),

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use fwshare_boot::guard::Guard;
-use fwshare_boot::kernels::{self, VersionError};
+use fwshare_boot::guard::{Guard, ParseGuardError};
+use fwshare_boot::kernels::{Version, VersionError};
 use fwshare_boot::tool::{ParseToolError, Tool};
 
 /// Set the kernel's own driver up to share disks, from modprobe.d to the initramfs
@@ -88,7 +88,7 @@ Examples:
 pub(crate) enum KernelChoice {
     All,
     Running,
-    Version(String),
+    Version(Version),
 }
 
 impl FromStr for KernelChoice {
@@ -98,7 +98,7 @@ impl FromStr for KernelChoice {
         match text {
             "all" => Ok(Self::All),
             "running" => Ok(Self::Running),
-            _ => kernels::version(text).map(|version| Self::Version(version.to_owned())),
+            _ => text.parse().map(Self::Version),
         }
     }
 }
@@ -131,7 +131,7 @@ pub(crate) enum GuardChoice {
 }
 
 impl FromStr for GuardChoice {
-    type Err = fwshare_boot::guard::ParseGuardError;
+    type Err = ParseGuardError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {

@@ -89,11 +89,7 @@ pub(crate) fn apply(sysfs: &Sysfs, exclusive: bool) -> Result<Outcome, Failure> 
         after = driver.is_exclusive();
     }
     if after != Some(exclusive) {
-        let message = format!(
-            "{} logs in {} all the same",
-            driver.name,
-            words(after)
-        );
+        let message = format!("{} logs in {} all the same", driver.name, words(after));
         return Err(Failure::new(Exit::Error, message)
             .advise("look for its name in dmesg and on the kernel's command line"));
     }
