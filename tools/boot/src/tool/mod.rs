@@ -2,7 +2,7 @@
 //!
 //! A tool has a drop-in folder or something like it, a name for its images, and a command that
 //! makes one. [`Ruler::find`] tells which tool rules a system; [`Tool::drop_in`],
-//! [`Tool::images`] and [`Image::commands`] are what differs between them.
+//! [`Tool::images`] and [`Image::command`] are what differs between them.
 
 mod dracut;
 mod find;
