@@ -113,20 +113,24 @@ fn links_through_links_end() {
     let links: Vec<_> = (1..=40)
         .map(|at| (format!("l{at}"), format!("l{}", at - 1)))
         .collect();
-    let long = "d/../".repeat(600) + "d";
+    let (long, longer) = ("d/../".repeat(400) + "d", "d/../".repeat(600) + "d");
     let mut entries = vec![
         raw("d", FOLDER, ""),
         raw("l0", LINK, "d"),
         raw("long", LINK, &long),
+        raw("longer", LINK, &longer),
     ];
     entries.extend(links.iter().map(|(name, target)| raw(name, LINK, target)));
     entries.push(raw("l39/x", FILE, ""));
     entries.push(raw("l40/y", FILE, ""));
     entries.push(raw("long/z", FILE, ""));
+    entries.push(raw("longer/z", FILE, ""));
     let image = open(&raw_archive(&entries));
-    assert_eq!(image.list(Path::new("/l39")).unwrap(), ["x"]);
+    assert_eq!(image.list(Path::new("/l39")).unwrap(), ["x", "z"]);
     assert!(image.list(Path::new("/l40")).is_err());
-    assert!(image.list(Path::new("/long")).is_err());
+    assert!(image.list(Path::new("/longer")).is_err());
+    assert!(image.list(Path::new("/long")).is_ok());
+    assert!(image.list(Path::new("/long/../long")).is_err());
     assert_eq!(image.segments()[0].lost, 2);
 }
 
