@@ -11,6 +11,7 @@
 pub mod boot_loader;
 pub mod change;
 mod compression;
+pub mod guard;
 pub mod image;
 #[cfg(test)]
 mod judge;
