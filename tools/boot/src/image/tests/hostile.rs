@@ -110,23 +110,28 @@ fn a_checksum_that_is_wrong_is_found() {
 
 #[test]
 fn links_through_links_end() {
-    let mut entries = vec![raw("d", FOLDER, ""), raw("l0", LINK, "d")];
-    let links: Vec<_> = (1..30)
-        .map(|at| {
-            (
-                format!("l{at}"),
-                format!("l{}/..", at - 1).repeat(1) + &format!("/l{}", at - 1),
-            )
-        })
+    let links: Vec<_> = (1..=40)
+        .map(|at| (format!("l{at}"), format!("l{}", at - 1)))
         .collect();
-    for (name, target) in &links {
-        entries.push(raw(name, LINK, target));
-    }
-    entries.push(raw("l29/x", FILE, ""));
+    let (long, longer) = ("d/../".repeat(400) + "d", "d/../".repeat(600) + "d");
+    let mut entries = vec![
+        raw("d", FOLDER, ""),
+        raw("l0", LINK, "d"),
+        raw("long", LINK, &long),
+        raw("longer", LINK, &longer),
+    ];
+    entries.extend(links.iter().map(|(name, target)| raw(name, LINK, target)));
+    entries.push(raw("l39/x", FILE, ""));
+    entries.push(raw("l40/y", FILE, ""));
+    entries.push(raw("long/z", FILE, ""));
+    entries.push(raw("longer/z", FILE, ""));
     let image = open(&raw_archive(&entries));
-    assert_eq!(image.segments()[0].lost, 1);
-    assert!(image.kind(Path::new("/l29/x")).is_err());
-    assert_eq!(image.kind(Path::new("/l2/x")).unwrap(), None);
+    assert_eq!(image.list(Path::new("/l39")).unwrap(), ["x", "z"]);
+    assert!(image.list(Path::new("/l40")).is_err());
+    assert!(image.list(Path::new("/longer")).is_err());
+    assert!(image.list(Path::new("/long")).is_ok());
+    assert!(image.list(Path::new("/long/../long")).is_err());
+    assert_eq!(image.segments()[0].lost, 2);
 }
 
 #[test]
