@@ -10,9 +10,11 @@
 
 pub mod boot_loader;
 pub mod change;
+mod compression;
 pub mod image;
 pub mod kernels;
 pub mod kmod;
+pub mod modinfo;
 pub mod notice;
 pub mod plan;
 pub mod rebuild;
