@@ -91,11 +91,7 @@ pub fn find(tree: &dyn Tree) -> Result<Vec<Kernel>, TreeError> {
 }
 
 impl Kernel {
-    fn read(
-        tree: &dyn Tree,
-        folder: PathBuf,
-        version: Version,
-    ) -> Result<Option<Self>, TreeError> {
+    fn read(tree: &dyn Tree, folder: PathBuf, version: Version) -> Result<Option<Self>, TreeError> {
         let file = folder.join("modules.dep");
         if !tree.is_file(&file)? {
             return Ok(None);

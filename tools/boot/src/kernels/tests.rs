@@ -31,7 +31,10 @@ fn a_kernel_is_a_folder_with_a_modules_dep() {
     let (folder, root) = system(&[
         ("lib/modules/6.9.1/modules.dep", DEP),
         ("lib/modules/6.10.2-amd64/modules.dep", ""),
-        ("lib/modules/6.10.2-amd64/modules.builtin", "kernel/drivers/firewire/firewire-sbp2.ko\n"),
+        (
+            "lib/modules/6.10.2-amd64/modules.builtin",
+            "kernel/drivers/firewire/firewire-sbp2.ko\n",
+        ),
         ("lib/modules/5.0/updates/dkms/x.ko", ""),
         ("lib/modules/not a version/modules.dep", DEP),
         ("lib/modules/file", ""),
@@ -40,7 +43,10 @@ fn a_kernel_is_a_folder_with_a_modules_dep() {
     ]);
     fs::create_dir_all(folder.path().join("lib/modules/4.0/modules.dep")).unwrap();
     let kernels = find(&root).unwrap();
-    let versions: Vec<&str> = kernels.iter().map(|kernel| kernel.version().as_str()).collect();
+    let versions: Vec<&str> = kernels
+        .iter()
+        .map(|kernel| kernel.version().as_str())
+        .collect();
     assert_eq!(versions, ["6.9.1", "6.10.2-amd64", "6.11"]);
     let stacks: Vec<Stack> = kernels.iter().map(Kernel::stack).collect();
     assert_eq!(stacks, [Stack::Juju, Stack::Juju, Stack::None]);
@@ -55,7 +61,10 @@ fn a_kernel_is_a_folder_with_a_modules_dep() {
             ],
         }
     );
-    assert_eq!(kernels[0].module_file("sd-mod"), Some(top.join("drivers/scsi/sd_mod.ko")));
+    assert_eq!(
+        kernels[0].module_file("sd-mod"),
+        Some(top.join("drivers/scsi/sd_mod.ko"))
+    );
     assert_eq!(kernels[0].driver("firewire"), Driver::Missing);
     assert_eq!(kernels[1].driver("firewire-sbp2"), Driver::BuiltIn);
     assert_eq!(kernels[1].module_file("firewire-sbp2"), None);
@@ -88,7 +97,10 @@ fn stacks_are_told_apart_by_their_sbp2_drivers() {
         (old, Stack::Ieee1394),
         (DEP, Stack::Juju),
         (both.as_str(), Stack::Both),
-        ("kernel/sbp2.kobold:\nkernel/sbp2.txt:\nkernel/.ko:\nsbp2.ko\n", Stack::None),
+        (
+            "kernel/sbp2.kobold:\nkernel/sbp2.txt:\nkernel/.ko:\nsbp2.ko\n",
+            Stack::None,
+        ),
     ] {
         let (_folder, root) = system(&[("lib/modules/2.6.18/modules.dep", dep)]);
         let kernels = find(&root).unwrap();
@@ -101,11 +113,30 @@ fn stacks_are_told_apart_by_their_sbp2_drivers() {
 
 #[test]
 fn versions_are_names_and_nothing_else() {
-    for good in ["6.1.0-57-amd64", "7.3.4+deb13-amd64", "5.14.0-427.el9.x86_64", "6.1~rc1", "2.6.18"] {
+    for good in [
+        "6.1.0-57-amd64",
+        "7.3.4+deb13-amd64",
+        "5.14.0-427.el9.x86_64",
+        "6.1~rc1",
+        "2.6.18",
+    ] {
         assert_eq!(good.parse::<Version>().unwrap().as_str(), good);
     }
     for bad in [
-        "", "../../etc", "6.1/..", "6..1", ".", ".6", "6 1", "6.1\n", "-k", "6\t1", "6.1\0", "6;x", "6.1$(x)", "é",
+        "",
+        "../../etc",
+        "6.1/..",
+        "6..1",
+        ".",
+        ".6",
+        "6 1",
+        "6.1\n",
+        "-k",
+        "6\t1",
+        "6.1\0",
+        "6;x",
+        "6.1$(x)",
+        "é",
     ] {
         assert!(bad.parse::<Version>().is_err(), "{bad:?}");
     }

@@ -60,8 +60,9 @@ impl FromStr for Version {
         if text.starts_with('.') || text.contains("..") {
             return Err(VersionError::Dots(version()));
         }
-        let is_known =
-            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | '+' | '~');
+        let is_known = |letter: char| {
+            letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | '+' | '~')
+        };
         match text.chars().find(|letter| !is_known(*letter)) {
             Some(letter) => Err(VersionError::Letter {
                 version: version(),

@@ -107,9 +107,9 @@ pub(super) fn parse(line: &[u8], dialect: Dialect) -> Result<Option<Directive>, 
             let command = rest.to_vec();
             Directive::Remove { module, command }
         }),
-        b"softdep" if dialect == Dialect::Kmod => {
-            words.name_and_rest().map(|(module, rest)| softdep(module, rest))
-        }
+        b"softdep" if dialect == Dialect::Kmod => words
+            .name_and_rest()
+            .map(|(module, rest)| softdep(module, rest)),
         b"weakdep" if dialect == Dialect::Kmod => words
             .name_and_rest()
             .map(|(module, _)| Directive::Weakdep { module }),

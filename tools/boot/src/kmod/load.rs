@@ -164,12 +164,16 @@ fn ask(config: &Config, module: &[u8], by: By<'_>) -> Result<Asked, Outcome> {
         return Ok(by_its_own_name);
     };
     let name = normalise(name.as_bytes()).unwrap_or_default();
-    let aliases = config.lines().iter().filter_map(|line| match &line.directive {
-        Directive::Alias { name: pattern, module } if matches(pattern, &name) => {
-            Some((pattern, module, &line.place))
-        }
-        _ => None,
-    });
+    let aliases = config
+        .lines()
+        .iter()
+        .filter_map(|line| match &line.directive {
+            Directive::Alias {
+                name: pattern,
+                module,
+            } if matches(pattern, &name) => Some((pattern, module, &line.place)),
+            _ => None,
+        });
     let is_kmod = config.dialect == Dialect::Kmod;
     let mut elsewhere: Option<(Vec<String>, Place)> = None;
     for (pattern, target, place) in aliases {
@@ -198,9 +202,9 @@ fn ask(config: &Config, module: &[u8], by: By<'_>) -> Result<Asked, Outcome> {
             softdep: softdep(config, &name),
         });
     }
-    let removal = config.lines().iter().find(|line| {
-        matches!(&line.directive, Directive::Remove { module, .. } if *module == name)
-    });
+    let removal = config.lines().iter().find(
+        |line| matches!(&line.directive, Directive::Remove { module, .. } if *module == name),
+    );
     if let Some(line) = removal.filter(|_| is_kmod) {
         return Err(Outcome::Diverted {
             to: vec![shown(&name)],
@@ -214,9 +218,9 @@ fn ask(config: &Config, module: &[u8], by: By<'_>) -> Result<Asked, Outcome> {
 }
 
 fn blacklist(config: &Config, line: Option<&CommandLine>, module: &[u8]) -> Option<Place> {
-    let in_files = config.lines().iter().find(|line| {
-        matches!(&line.directive, Directive::Blacklist { module: name } if name == module)
-    });
+    let in_files = config.lines().iter().find(
+        |line| matches!(&line.directive, Directive::Blacklist { module: name } if name == module),
+    );
     match in_files {
         Some(line) => Some(line.place.clone()),
         None => line?.blacklists(module),
@@ -225,12 +229,15 @@ fn blacklist(config: &Config, line: Option<&CommandLine>, module: &[u8]) -> Opti
 
 /// The command that counts: kmod takes the first, module-init-tools the last.
 fn install(config: &Config, is: impl Fn(&[u8]) -> bool) -> Option<(&[u8], &Place)> {
-    let mut commands = config.lines().iter().filter_map(|line| match &line.directive {
-        Directive::Install { module, command } if is(module) => {
-            Some((command.as_slice(), &line.place))
-        }
-        _ => None,
-    });
+    let mut commands = config
+        .lines()
+        .iter()
+        .filter_map(|line| match &line.directive {
+            Directive::Install { module, command } if is(module) => {
+                Some((command.as_slice(), &line.place))
+            }
+            _ => None,
+        });
     match config.dialect {
         Dialect::Kmod => commands.next(),
         Dialect::ModuleInitTools => commands.last(),
@@ -238,12 +245,15 @@ fn install(config: &Config, is: impl Fn(&[u8]) -> bool) -> Option<(&[u8], &Place
 }
 
 fn softdep(config: &Config, name: &[u8]) -> Option<Place> {
-    let first = config.lines().iter().find_map(|line| match &line.directive {
-        Directive::Softdep { module, pre, post } if matches(module, name) => {
-            Some((pre.is_empty() && post.is_empty(), &line.place))
-        }
-        _ => None,
-    });
+    let first = config
+        .lines()
+        .iter()
+        .find_map(|line| match &line.directive {
+            Directive::Softdep { module, pre, post } if matches(module, name) => {
+                Some((pre.is_empty() && post.is_empty(), &line.place))
+            }
+            _ => None,
+        });
     first.and_then(|(is_empty, place)| (!is_empty).then(|| place.clone()))
 }
 
@@ -287,7 +297,9 @@ fn parameters(
     }
     let place = |at| {
         let next = starts.partition_point(|(start, _)| *start <= at);
-        starts.get(next.checked_sub(1)?).map(|(_, place)| place.clone())
+        starts
+            .get(next.checked_sub(1)?)
+            .map(|(_, place)| place.clone())
     };
     split(&all)
         .into_iter()

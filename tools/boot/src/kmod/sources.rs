@@ -122,12 +122,7 @@ fn names(tree: &dyn Tree, folder: &Path, notices: &mut Vec<Notice>) -> Vec<(OsSt
 
 /// What becomes of a file, if there was no other of its name. `None` if nobody would expect it
 /// to be read.
-fn state(
-    tree: &dyn Tree,
-    name: &OsStr,
-    path: &Path,
-    notices: &mut Vec<Notice>,
-) -> Option<State> {
+fn state(tree: &dyn Tree, name: &OsStr, path: &Path, notices: &mut Vec<Notice>) -> Option<State> {
     let is_folder_itself = FOLDERS.map(Path::new).contains(&path);
     let bytes = name.as_bytes();
     if bytes.starts_with(b".") {

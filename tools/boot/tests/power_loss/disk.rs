@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use crate::support::skipped;
 use crate::system;
@@ -48,7 +49,9 @@ impl Disk {
         File::create(&image).unwrap().set_len(SIZE).unwrap();
         let mut mkfs = Command::new("mkfs.ext4");
         mkfs.args(["-q", "-F", "-b", "1024", "-J", "size=1"]);
-        run(mkfs.args(["-E", "lazy_itable_init=0,nodiscard"]).arg(&image));
+        run(mkfs
+            .args(["-E", "lazy_itable_init=0,nodiscard"])
+            .arg(&image));
         fs::create_dir(disk.at("mounted")).unwrap();
         let mount = disk.mount(&image);
         system::copy(system, &mount.folder.join("system"));
@@ -59,6 +62,10 @@ impl Disk {
     /// Lets something happen to a copy of the disk, and takes its power away right after it.
     pub(crate) fn lose_power(&self, happens: impl FnOnce(&Path)) -> Lost<'_> {
         let (used, lost) = (self.at("used"), self.at("lost"));
+        // New files each time: a loop device that is not gone yet has what it has read of them.
+        for earlier in [&used, &lost] {
+            let _ = fs::remove_file(earlier);
+        }
         fs::copy(self.at("image"), &used).unwrap();
         let mount = self.mount(&used);
         happens(&mount.folder.join("system"));
@@ -70,7 +77,10 @@ impl Disk {
     fn mount(&self, image: &Path) -> Mount {
         let folder = self.at("mounted");
         let mut mount = Command::new("mount");
-        run(mount.args(["-t", "ext4", "-o", OPTIONS]).arg(image).arg(&folder));
+        run(mount
+            .args(["-t", "ext4", "-o", OPTIONS])
+            .arg(image)
+            .arg(&folder));
         Mount { folder }
     }
 
@@ -89,16 +99,25 @@ impl Lost<'_> {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg(&self.folder).status();
-        // A test that fails may have something open.
-        if !status.is_ok_and(|status| status.success()) {
-            let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
+        // Another test may be starting a process, which has our files open until it runs.
+        for _ in 0..500 {
+            let output = Command::new("umount").arg(&self.folder).output();
+            if output.is_ok_and(|output| output.status.success()) {
+                return;
+            }
+            thread::yield_now();
         }
+        // Not to be left on the machine, and no good ground for the next disk.
+        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
+        assert!(thread::panicking(), "{} stays busy", self.folder.display());
     }
 }
 
 fn run(command: &mut Command) {
     let path = std::env::var("PATH").unwrap_or_default();
-    let output = command.env("PATH", format!("/usr/sbin:/sbin:{path}")).output().unwrap();
+    let output = command
+        .env("PATH", format!("/usr/sbin:/sbin:{path}"))
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
 }

@@ -7,6 +7,7 @@ mod support;
 mod system;
 
 use std::env;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 
@@ -34,7 +35,11 @@ fn in_another_process() {
     let _ = Path::new(strace::END).symlink_metadata();
     exit(match result {
         Ok(()) => 0,
-        Err(_) => FAILED,
+        Err(error) => {
+            // Which may fail as well.
+            let _ = writeln!(std::io::stderr(), "{error}");
+            FAILED
+        }
     });
 }
 
@@ -51,7 +56,9 @@ struct Case {
 /// that has since Linux 6.6.
 fn scratch() -> tempfile::TempDir {
     let memory = tempfile::tempdir_in("/dev/shm");
-    let memory = memory.ok().filter(|it| xattr::set(it.path(), "user.x", b"").is_ok());
+    let memory = memory
+        .ok()
+        .filter(|it| xattr::set(it.path(), "user.x", b"").is_ok());
     memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
@@ -64,7 +71,9 @@ impl Case {
         if deed == Deed::Recover {
             // In the middle: one file is replaced, and the next is not.
             let apply = Self::new(strace, Deed::Apply);
-            let is_second = |call: &&Call| call.text.starts_with("renameat") && call.text.contains("90-fwshare");
+            let is_second = |call: &&Call| {
+                call.text.starts_with("renameat") && call.text.contains("90-fwshare")
+            };
             let call = apply.calls.iter().find(is_second).unwrap();
             strace::with(strace, Deed::Apply, &before, call, Fault::Kill);
         } else {

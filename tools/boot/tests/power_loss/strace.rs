@@ -33,8 +33,8 @@ pub(crate) struct Call {
     pub(crate) name: String,
     /// Its number among all of its thread that have this name, as strace counts them.
     pub(crate) number: usize,
-    /// How many there are of each name up to and with this one.
-    so_far: BTreeMap<String, usize>,
+    /// How many there are of each name before this one, or in the test harness if more.
+    before: BTreeMap<String, usize>,
     /// The call as strace writes it.
     pub(crate) text: String,
 }
@@ -44,8 +44,20 @@ impl Call {
     /// as well have ended at the next one that does.
     pub(crate) fn is_change(&self) -> bool {
         const LOOKS: &[&str] = &[
-            "openat", "openat2", "read", "lseek", "close", "fstat", "newfstatat", "statx",
-            "readlinkat", "faccessat", "faccessat2", "flock", "getdents64", "flistxattr",
+            "openat",
+            "openat2",
+            "read",
+            "lseek",
+            "close",
+            "fstat",
+            "newfstatat",
+            "statx",
+            "readlinkat",
+            "faccessat",
+            "faccessat2",
+            "flock",
+            "getdents64",
+            "flistxattr",
             "fgetxattr",
         ];
         self.text.contains("O_CREAT") || !LOOKS.contains(&&*self.name)
@@ -77,36 +89,47 @@ pub(crate) enum Fault {
 pub(crate) fn calls(strace: &Path, deed: Deed, root: &Path) -> Vec<Call> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = traced(strace, CALLS, deed, root);
-    let end = run(command.arg("-o").arg(log.path()));
-    assert!(end.success(), "{deed:?}: {end}");
+    let (end, said) = run(command.arg("-o").arg(log.path()));
+    assert!(end.success(), "{deed:?}: {end} {said}");
     let log = fs::read_to_string(log.path()).unwrap();
     let lines = log.lines().filter_map(|line| line.split_once(' '));
     let lines = lines.map(|(thread, call)| (thread, call.trim()));
     let lines = lines.filter(|(_, call)| !call.starts_with('<'));
-    let (deeds, _) = lines.clone().find(|(_, call)| call.contains(BEGIN)).unwrap();
-    let mut others = BTreeMap::new();
-    for (thread, call) in lines.clone().filter(|(thread, _)| *thread != deeds) {
-        *others.entry((thread, name(call))).or_insert(0) += 1;
+    let (deeds, _) = lines
+        .clone()
+        .find(|(_, call)| call.contains(BEGIN))
+        .unwrap();
+    let mut others: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, call) in lines.clone().filter(|(thread, _)| *thread != deeds) {
+        *others.entry(name(call).to_owned()).or_default() += 1;
     }
-    let mut so_far = BTreeMap::new();
+    let mut own: BTreeMap<String, usize> = BTreeMap::new();
     let calls = lines.filter(|(thread, _)| *thread == deeds);
     let calls = calls.map(|(_, text)| {
-        let name = name(text);
-        let number = so_far.entry(name.to_owned()).or_insert(0);
+        let name = name(text).to_owned();
+        let mut before = others.clone();
+        for (name, count) in &own {
+            let most = before.entry(name.clone()).or_default();
+            *most = (*most).max(*count);
+        }
+        let number = own.entry(name.clone()).or_default();
         *number += 1;
         Call {
-            name: name.to_owned(),
             number: *number,
-            so_far: so_far.clone(),
+            before,
             text: text.to_owned(),
+            name,
         }
     });
     let calls = calls.skip_while(|call| !call.text.contains(BEGIN)).skip(1);
     let calls: Vec<_> = calls.take_while(|call| !call.text.contains(END)).collect();
-    for ((_, name), count) in others {
-        let mut calls = calls.iter().filter(|call| call.name == name);
-        let is_later = calls.all(|call| call.number > count);
-        assert!(is_later, "{name} is called {count} times by the harness");
+    for call in &calls {
+        let others = others.get(&call.name).copied().unwrap_or(0);
+        assert!(
+            call.number > others,
+            "{}: the harness has {others}",
+            call.text
+        );
     }
     calls
 }
@@ -140,19 +163,22 @@ pub(crate) fn with(
         Fault::Kill => inject(&call.name, format!("signal=KILL:when={number}")),
         Fault::From(error) => {
             for name in CALLS.split(',').map(str::trim) {
-                let before = call.so_far.get(name).copied().unwrap_or(0);
-                let first = before + usize::from(name != call.name);
-                inject(name, format!("error={error}:when={first}+"));
+                let before = call.before.get(name).copied().unwrap_or(0);
+                inject(name, format!("error={error}:when={}+", before + 1));
             }
         }
     }
-    let end = run(&mut command);
+    let (end, said) = run(&mut command);
     let log = fs::read_to_string(log.path()).unwrap();
     let has_met = match fault {
         Fault::Kill => was_killed(end),
         Fault::Error(_) | Fault::From(_) => log.contains("(INJECTED)"),
     };
-    assert!(has_met, "{log}nothing happened to {} {number}: {end}", call.text);
+    assert!(
+        has_met,
+        "{log}{said}nothing happened to {} {number}: {end}",
+        call.text
+    );
     end
 }
 
@@ -168,12 +194,16 @@ fn traced(strace: &Path, calls: &str, deed: Deed, root: &Path) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> ExitStatus {
+/// How it ended, and what it said on its standard error.
+fn run(command: &mut Command) -> (ExitStatus, String) {
     command.arg(env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "in_another_process", "--nocapture"]);
     command.args(["--test-threads", "1"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().unwrap()
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (
+        output.status,
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 /// Whether a process was ended by the fault.

@@ -61,7 +61,12 @@ impl Deed {
                 edit(THEIRS, Some(FOUND), Some(EDITED), Owner::Theirs),
             ],
             Self::ApplyOther => vec![
-                edit(OWN, Some(b"options one\n"), Some(b"options two\n"), Owner::Ours),
+                edit(
+                    OWN,
+                    Some(b"options one\n"),
+                    Some(b"options two\n"),
+                    Owner::Ours,
+                ),
                 edit(DROP_IN, Some(b"drivers\n"), None, Owner::Ours),
                 edit(THEIRS, Some(EDITED), Some(b"sd_mod\n"), Owner::Theirs),
             ],

@@ -65,18 +65,32 @@ impl Kmod {
             }
         }
         let modules = tempfile::tempdir().unwrap();
-        let folder = modules.path().join("lib/modules").join(VERSION).join("kernel");
+        let folder = modules
+            .path()
+            .join("lib/modules")
+            .join(VERSION)
+            .join("kernel");
         fs::create_dir_all(&folder).unwrap();
         let source = modules.path().join("module.c");
         for (name, text) in [
             ("firewire-sbp2", MODULE),
-            ("sd_mod", "char x[] __attribute__((section(\".modinfo\"))) = \"license=GPL\";"),
+            (
+                "sd_mod",
+                "char x[] __attribute__((section(\".modinfo\"))) = \"license=GPL\";",
+            ),
         ] {
             fs::write(&source, text).unwrap();
             let object = folder.join(format!("{name}.ko"));
-            run(Command::new(find("gcc").unwrap()).arg("-c").arg(&source).arg("-o").arg(object));
+            run(Command::new(find("gcc").unwrap())
+                .arg("-c")
+                .arg(&source)
+                .arg("-o")
+                .arg(object));
         }
-        run(Command::new(find("depmod").unwrap()).arg("-b").arg(modules.path()).arg(VERSION));
+        run(Command::new(find("depmod").unwrap())
+            .arg("-b")
+            .arg(modules.path())
+            .arg(VERSION));
         Some(Self { modules })
     }
 
@@ -98,9 +112,14 @@ impl Kmod {
     }
 
     fn arguments(&self, command: &mut Command, system: &System, by: By<'_>) {
-        command.arg("-d").arg(self.modules.path()).args(["-S", VERSION]);
+        command
+            .arg("-d")
+            .arg(self.modules.path())
+            .args(["-S", VERSION]);
         for folder in FOLDERS {
-            command.arg("-C").arg(system.path().join(folder).join("modprobe.d"));
+            command
+                .arg("-C")
+                .arg(system.path().join(folder).join("modprobe.d"));
         }
         let (By::Name(name) | By::Modalias(name)) = by else {
             panic!("modprobe is not asked for dependencies");
@@ -116,7 +135,9 @@ fn judged(output: &Output) -> (Verdict, String) {
     let insmod = text.windows(7).rposition(|start| start == b"insmod ");
     let is_sbp2 = b"firewire-sbp2.ko ";
     let options = insmod.and_then(|at| {
-        let path = text.windows(is_sbp2.len()).position(|part| part == is_sbp2)?;
+        let path = text
+            .windows(is_sbp2.len())
+            .position(|part| part == is_sbp2)?;
         (path > at).then(|| &text[path + is_sbp2.len()..])
     });
     let verdict = match (options, text.strip_prefix(b"install ")) {
@@ -157,6 +178,9 @@ pub(super) fn find(program: &str) -> Option<PathBuf> {
 pub(super) fn missing(what: &str) {
     assert!(env::var_os("CI").is_none(), "{what} is missing");
     let thread = std::thread::current();
-    let line = format!("skipped {}: needs {what}\n", thread.name().unwrap_or("a test"));
+    let line = format!(
+        "skipped {}: needs {what}\n",
+        thread.name().unwrap_or("a test")
+    );
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
