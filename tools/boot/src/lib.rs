@@ -11,7 +11,10 @@
 pub mod boot_loader;
 pub mod change;
 mod compression;
+pub mod guard;
 pub mod image;
+#[cfg(test)]
+mod judge;
 pub mod kernels;
 pub mod kmod;
 pub mod modinfo;

@@ -17,6 +17,7 @@ use crate::bus::BusSpec;
 use crate::device::TargetSpec;
 use crate::error::EXIT_CODES;
 use crate::rom::RomArgs;
+use crate::setup::{SetupInitramfsArgs, SetupUdevArgs};
 
 /// What the command is used for.
 pub(crate) const EXAMPLES: &str = "  See what is on the bus:
@@ -106,6 +107,8 @@ pub(crate) enum Verb {
     Logout(LogoutArgs),
     Rom(RomVerbArgs),
     Trace(TraceArgs),
+    SetupInitramfs(SetupInitramfsArgs),
+    SetupUdev(SetupUdevArgs),
     Man(ManArgs),
     Completions(CompletionsArgs),
 }

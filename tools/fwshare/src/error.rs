@@ -54,17 +54,20 @@ pub(crate) const EXIT_CODES: [(u8, &str); 15] = [
     (10, "setup: it was checked, and is not as wanted"),
     (
         11,
-        "setup: somebody else's configuration says otherwise; nothing was changed",
+        "setup: somebody else's configuration is in the way; nothing was changed",
     ),
     (
         12,
-        "setup: the files are written, an image is not; the old image is in place",
+        "setup: an image was not made, or is not as wanted; the old one is in place",
     ),
     (
         13,
         "setup: the files are written, and no tool to make an image was found",
     ),
-    (14, "setup: done as far as could be, and something is left to do"),
+    (
+        14,
+        "setup: done as far as could be, and something is left to do",
+    ),
     (21, "nothing was found"),
 ];
 
@@ -122,6 +125,14 @@ impl Failure {
 
     pub(crate) const fn is_data_shown(&self) -> bool {
         self.data_shown
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn advice(&self) -> &[String] {
+        &self.advice
     }
 
     /// Adds what to do next.

@@ -18,6 +18,7 @@ mod rom_verb;
 mod scan;
 mod serve;
 mod session;
+mod setup;
 mod signals;
 mod status;
 mod trace;
@@ -65,6 +66,8 @@ fn run(cli: &Cli, taping: &Taping) -> (Result<(), Failure>, bool) {
         Verb::Logout(args) => (logout::run(args), args.json),
         Verb::Rom(args) => (rom_verb::run(args, taping), args.rom.json),
         Verb::Trace(args) => (trace::run(args, &cli.verbosity), false),
+        Verb::SetupInitramfs(args) => (setup::initramfs(args), args.json),
+        Verb::SetupUdev(args) => (setup::udev(args), args.json),
         Verb::Man(args) => (pages::man(args), false),
         Verb::Completions(args) => (pages::completions(args), false),
     };

@@ -50,8 +50,10 @@ pub struct Edit {
     pub to: Option<Vec<u8>>,
     /// Whose file it is.
     pub owner: Owner,
+    /// The mode of a new file, whatever the umask says: 0o644, or 0o755 for a program.
+    pub mode: u32,
     /// A new file gets owner, mode, ACLs and context of this one, if it is there. Without that it
-    /// is the caller's with mode 0644. One that replaces another keeps what that had.
+    /// is the caller's. One that replaces another keeps what that had.
     pub like: Option<PathBuf>,
 }
 

@@ -133,11 +133,14 @@ fn manner(
     if let Some(original) = original {
         return Ok(original.manner.clone());
     }
-    let Some(like) = &edit.like else {
-        return Ok(None);
+    let found = match &edit.like {
+        Some(like) => Place::find(root, like)?.read(root)?,
+        None => None,
     };
-    let found = Place::find(root, like)?.read(root)?;
-    Ok(found.map(|found| found.manner.for_content_of(None)))
+    Ok(Some(match found {
+        Some(found) => found.manner.for_content_of(None),
+        None => Manner::callers(edit.mode),
+    }))
 }
 
 /// The folder, or the one in which it will be made.

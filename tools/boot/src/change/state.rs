@@ -137,6 +137,7 @@ impl Undo {
             seen: None,
             to: self.present.clone(),
             owner: Owner::Nobody,
+            mode: 0o644,
             like: Some(self.original.file.clone()),
         });
         saved.into_iter().chain([self.leave(to)]).collect()
@@ -152,6 +153,7 @@ impl Undo {
             seen: self.present,
             to,
             owner: Owner::Nobody,
+            mode: 0o644,
             like: None,
         }
     }

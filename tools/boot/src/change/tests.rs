@@ -48,6 +48,7 @@ impl System {
             seen: self.read(path),
             to: to.map(Into::into),
             owner,
+            mode: 0o644,
             like: None,
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::tree::{Kind, Tree, TreeError};
 
 /// A tree with some files that are other than they are, or not there.
+#[derive(Clone)]
 pub struct Overlay<'a> {
     below: &'a dyn Tree,
     files: BTreeMap<PathBuf, Option<Vec<u8>>>,
@@ -75,6 +76,13 @@ impl Tree for Overlay<'_> {
                 }
                 kind => Ok(kind),
             },
+        }
+    }
+
+    fn link(&self, path: &Path) -> Result<Option<PathBuf>, TreeError> {
+        match self.files.get(path) {
+            Some(_) => Ok(None),
+            None => self.below.link(path),
         }
     }
 }

@@ -6,19 +6,20 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DropIn, HEAD, Image, Images, Recipe, Remark};
+use super::{DropIn, HEAD, Image, Images, Recipe, Remark, words};
+use crate::boot_loader::Layout;
 use crate::tree::{Tree, TreeError};
 
 const FOLDER: &str = "/etc/dracut.conf.d";
 const FILE: &str = "/etc/dracut.conf.d/90-fwshare.conf";
 
-pub(super) fn drop_in(modules: &[&str], options: &Path) -> DropIn {
+pub(super) fn drop_in(modules: &[&str], files: &[&Path]) -> DropIn {
     DropIn {
         path: FILE.into(),
         text: format!(
             "{HEAD}add_drivers+=\" {} \"\ninstall_items+=\" {} \"\n",
             modules.join(" "),
-            options.display()
+            words(files)
         ),
         is_program: false,
     }
@@ -39,20 +40,11 @@ pub(super) fn images(tree: &dyn Tree, kernel: &str) -> Result<Images, TreeError>
             paths.push(boot.join(name));
         }
     }
-    let mut others = rescues(tree)?;
-    let entries = entries(tree, kernel)?;
-    if paths.is_empty() && entries.is_empty() {
+    // Where the boot loader has copies of its own, there need be no other.
+    let copies = Layout::find(tree).copies;
+    if paths.is_empty() && !copies.iter().any(|folder| folder.ends_with(kernel)) {
         paths.push(boot.join(usual(tree, kernel)?));
     }
-    others.extend(entries.into_iter().map(|file| Remark {
-        file,
-        line: None,
-        text: format!(
-            "a copy for the boot loader, which kernel-install makes anew: kernel-install add \
-             {kernel} /lib/modules/{kernel}/vmlinuz"
-        ),
-        is_to_do: true,
-    }));
     let image = |path| Image {
         path,
         kernel: kernel.to_owned(),
@@ -65,7 +57,7 @@ pub(super) fn images(tree: &dyn Tree, kernel: &str) -> Result<Images, TreeError>
     };
     Ok(Images {
         images: paths.into_iter().map(image).collect(),
-        others,
+        others: rescues(tree)?,
     })
 }
 
@@ -99,31 +91,6 @@ fn rescues(tree: &dyn Tree) -> Result<Vec<Remark>, TreeError> {
             is_to_do: false,
         })
         .collect())
-}
-
-/// Images beside the boot loader's entries, of systemd-boot and kernel-install.
-fn entries(tree: &dyn Tree, kernel: &str) -> Result<Vec<PathBuf>, TreeError> {
-    let id = tree.read(Path::new("/etc/machine-id"))?.unwrap_or_default();
-    let token = tree
-        .read(Path::new("/etc/kernel/entry-token"))?
-        .unwrap_or_default();
-    let mut found = Vec::new();
-    for token in [id, token] {
-        let token = String::from_utf8_lossy(&token).trim().to_owned();
-        if token.is_empty() || token.contains('/') {
-            continue;
-        }
-        for esp in ["/efi", "/boot/efi", "/boot"] {
-            let folder = Path::new(esp).join(&token).join(kernel);
-            for name in ["initrd", "initrd.img"] {
-                let path = folder.join(name);
-                if tree.is_file(&path)? && !found.contains(&path) {
-                    found.push(path);
-                }
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Drop-ins of others whose words run together with those of the next one.

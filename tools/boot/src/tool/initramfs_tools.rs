@@ -9,21 +9,35 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DropIn, HEAD, Image, Images, Recipe, Remark, shell};
+use super::{DropIn, HEAD, Image, Images, Recipe, Remark, shell, words};
 use crate::tree::{Kind, Tree, TreeError};
 
+/// What is in here is copied without our doing.
+const MODPROBE: &str = "/etc/modprobe.d";
 const UPDATE: &str = "/etc/initramfs-tools/update-initramfs.conf";
 const POST_UPDATE: &str = "/etc/initramfs/post-update.d";
 
-pub(super) fn drop_in(modules: &[&str]) -> DropIn {
+pub(super) fn drop_in(modules: &[&str], files: &[&Path]) -> DropIn {
     let modules = modules.join(" ");
+    let rest: Vec<_> = files
+        .iter()
+        .copied()
+        .filter(|file| !file.starts_with(MODPROBE))
+        .collect();
+    let copies = match rest[..] {
+        [] => String::new(),
+        _ => format!(
+            "for file in {}; do\n  copy_file fwshare \"$file\" || [ $? -eq 1 ]\ndone\n",
+            words(&rest)
+        ),
+    };
     DropIn {
         path: "/etc/initramfs-tools/hooks/fwshare".into(),
         text: format!(
             "#!/bin/sh\n{HEAD}\
              if [ \"$1\" = prereqs ]; then exit 0; fi\n\
              . /usr/share/initramfs-tools/hook-functions\n\
-             manual_add_modules {modules}\n"
+             manual_add_modules {modules}\n{copies}"
         ),
         is_program: true,
     }

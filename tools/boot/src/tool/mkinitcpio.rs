@@ -5,19 +5,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DropIn, HEAD, Image, Images, Recipe, Remark, shell};
+use super::{DropIn, HEAD, Image, Images, Recipe, Remark, shell, words};
 use crate::tree::{Kind, Tree, TreeError};
 
 const PROGRAM: &str = "/usr/bin/mkinitcpio";
 const PRESETS: &str = "/etc/mkinitcpio.d";
 
-pub(super) fn drop_in(modules: &[&str], options: &Path) -> DropIn {
+pub(super) fn drop_in(modules: &[&str], files: &[&Path]) -> DropIn {
     DropIn {
         path: "/etc/mkinitcpio.conf.d/fwshare.conf".into(),
         text: format!(
             "{HEAD}MODULES+=({})\nFILES+=({})\n",
             modules.join(" "),
-            options.display()
+            words(files)
         ),
         is_program: false,
     }

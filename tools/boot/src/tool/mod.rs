@@ -54,14 +54,14 @@ impl Tool {
         }
     }
 
-    /// The file in the tool's drop-in folder that has these modules and this file put into every
+    /// The file in the tool's drop-in folder that has these modules and these files put into every
     /// image. `None` for a tool that knows no such thing.
     #[must_use]
-    pub fn drop_in(self, modules: &[&str], options: &Path) -> Option<DropIn> {
+    pub fn drop_in(self, modules: &[&str], files: &[&Path]) -> Option<DropIn> {
         match self {
-            Self::InitramfsTools => Some(initramfs_tools::drop_in(modules)),
-            Self::Dracut => Some(dracut::drop_in(modules, options)),
-            Self::Mkinitcpio => Some(mkinitcpio::drop_in(modules, options)),
+            Self::InitramfsTools => Some(initramfs_tools::drop_in(modules, files)),
+            Self::Dracut => Some(dracut::drop_in(modules, files)),
+            Self::Mkinitcpio => Some(mkinitcpio::drop_in(modules, files)),
             Self::Mkinitrd => None,
         }
     }
@@ -186,7 +186,7 @@ impl Image {
 /// Something about a file of the system that a user should know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Remark {
-    /// The file.
+    /// The file; empty if it is about none.
     pub file: PathBuf,
     /// Its line, from 1.
     pub line: Option<usize>,
@@ -196,13 +196,35 @@ pub struct Remark {
     pub is_to_do: bool,
 }
 
+impl Remark {
+    /// One that is about no file.
+    pub(crate) fn of_none(text: String, is_to_do: bool) -> Self {
+        Self {
+            file: PathBuf::new(),
+            line: None,
+            text,
+            is_to_do,
+        }
+    }
+}
+
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
+            _ if self.file.as_os_str().is_empty() => f.write_str(&self.text),
             Some(line) => write!(f, "{}:{line}: {}", self.file.display(), self.text),
             None => write!(f, "{}: {}", self.file.display(), self.text),
         }
     }
+}
+
+/// Paths for a shell. Ours need no quotes.
+fn words(files: &[&Path]) -> String {
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    files.join(" ")
 }
 
 /// The head of every file of ours.

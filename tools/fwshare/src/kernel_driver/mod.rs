@@ -53,6 +53,33 @@ impl Sysfs {
         }
     }
 
+    /// That of the system that runs.
+    pub(crate) fn running() -> Self {
+        Self("/sys".into())
+    }
+
+    /// The driver, if it is there: loaded, or built in.
+    pub(crate) fn driver(&self) -> Option<Driver> {
+        let modules = self.0.join("module");
+        let name = DRIVERS
+            .into_iter()
+            .find(|name| modules.join(name).is_dir())?;
+        Some(Driver {
+            name,
+            folder: modules.join(name),
+        })
+    }
+
+    /// Every unit that the kernel's driver has.
+    pub(crate) fn all_bound(&self) -> Vec<Bound> {
+        let entries = fs::read_dir(self.0.join("bus/firewire/devices"));
+        let entries = entries.into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut nodes: Vec<_> = names.filter(|name| !name.contains('.')).collect();
+        nodes.sort();
+        nodes.iter().flat_map(|node| self.bound(node)).collect()
+    }
+
     /// The names of the nodes with this GUID, as sysfs writes it.
     fn nodes(&self, guid: &str) -> Vec<String> {
         let entries = fs::read_dir(self.0.join("bus/firewire/devices"));
@@ -101,6 +128,40 @@ impl Sysfs {
     }
 }
 
+/// The kernel's driver for SBP-2 units, with its parameters.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Driver {
+    /// `firewire_sbp2`
+    pub(crate) name: &'static str,
+    folder: PathBuf,
+}
+
+impl Driver {
+    fn parameter(&self) -> PathBuf {
+        self.folder.join("parameters/exclusive_login")
+    }
+
+    /// Whether it will log in exclusively the next time. The old driver says 1 and 0, or Y and N.
+    pub(crate) fn is_exclusive(&self) -> Option<bool> {
+        match fs::read_to_string(self.parameter()).ok()?.trim() {
+            "Y" | "1" => Some(true),
+            "N" | "0" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Says how it is to log in from now on.
+    pub(crate) fn set_exclusive(&self, exclusive: bool) -> Result<(), Failure> {
+        let value = if exclusive { "1" } else { "0" };
+        tell(&self.parameter(), value)
+    }
+
+    /// Whether it can be unloaded at all.
+    pub(crate) fn is_module(&self) -> bool {
+        self.folder.join("initstate").exists()
+    }
+}
+
 impl Bound {
     /// `the kernel's driver firewire_sbp2 has fw1.0 (disk sdb, mounted on /mnt)`
     pub(crate) fn described(&self) -> String {
@@ -115,12 +176,26 @@ impl Bound {
         )
     }
 
+    /// Sees that nobody uses its disks.
+    pub(crate) fn is_idle(&self) -> Result<(), Failure> {
+        match self.disks.iter().find(|disk| disk.is_used()) {
+            Some(disk) => {
+                let message = format!("{}, and it is in use", self.described());
+                Err(Failure::new(Exit::Held, message).advise(disk.how_to_stop()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Has the driver log out and log in again, with its parameters as they are now.
+    pub(crate) fn log_in_again(&self) -> Result<(), Failure> {
+        self.release()?;
+        tell(&self.driver_folder.join("bind"), &self.unit)
+    }
+
     /// Takes the unit away from the driver.
     fn release(&self) -> Result<(), Failure> {
-        if let Some(disk) = self.disks.iter().find(|disk| disk.is_used()) {
-            let message = format!("{}, and it is in use", self.described());
-            return Err(Failure::new(Exit::Held, message).advise(disk.how_to_stop()));
-        }
+        self.is_idle()?;
         tell(&self.driver_folder.join("unbind"), &self.unit)?;
         let start = Instant::now();
         while self.device.join("driver").exists() {

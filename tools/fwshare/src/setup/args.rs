@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use fwshare_boot::guard::Guard;
-use fwshare_boot::kernels::{self, VersionError};
+use fwshare_boot::guard::{Guard, ParseGuardError};
+use fwshare_boot::kernels::{Version, VersionError};
 use fwshare_boot::tool::{ParseToolError, Tool};
 
 /// Set the kernel's own driver up to share disks, from modprobe.d to the initramfs
@@ -88,7 +88,7 @@ Examples:
 pub(crate) enum KernelChoice {
     All,
     Running,
-    Version(String),
+    Version(Version),
 }
 
 impl FromStr for KernelChoice {
@@ -98,7 +98,7 @@ impl FromStr for KernelChoice {
         match text {
             "all" => Ok(Self::All),
             "running" => Ok(Self::Running),
-            _ => kernels::version(text).map(|version| Self::Version(version.to_owned())),
+            _ => text.parse().map(Self::Version),
         }
     }
 }
@@ -131,7 +131,7 @@ pub(crate) enum GuardChoice {
 }
 
 impl FromStr for GuardChoice {
-    type Err = fwshare_boot::guard::ParseGuardError;
+    type Err = ParseGuardError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
@@ -141,24 +141,22 @@ impl FromStr for GuardChoice {
     }
 }
 
-/// Let a group open the FireWire nodes that are disks
+/// Let a group open the FireWire nodes of disks
 ///
-/// The kernel gives the files of FireWire disks, /dev/fw*, to root alone. This writes a rule for
-/// udev that gives them to a group: its members can run `fwshare scan`, `login` and `logins`
-/// without being root. They can do to such a disk what they like.
+/// The kernel gives the files of FireWire disks and controllers, /dev/fw*, to root alone. This
+/// writes a rule for udev that gives them to a group: its members can run fwshare without being
+/// root. Without the controller's own file nobody can log in, so it is among them.
 ///
-/// The file of the host's own controller is given to them as well with --controller, which
-/// `fwshare serve` needs: who has it can change what this host shows of itself on the bus.
+/// Members of the group can do to such a disk what they like, reset the bus, and change what this
+/// host shows of itself there.
 #[derive(Args, Debug)]
+#[command(after_long_help = UDEV_AFTER)]
 pub(crate) struct SetupUdevArgs {
     /// The group
     #[arg(long, value_name = "GROUP", default_value = "disk")]
     pub(crate) group: String,
-    /// Give the group the host's own controllers, too
-    #[arg(long)]
-    pub(crate) controller: bool,
     /// Take the rule away
-    #[arg(long, conflicts_with_all = ["controller"])]
+    #[arg(long)]
     pub(crate) remove: bool,
     /// Show what would be written, and change nothing
     #[arg(long)]
@@ -170,3 +168,10 @@ pub(crate) struct SetupUdevArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const UDEV_AFTER: &str = "\
+Examples:
+  A group of its own, and somebody in it:
+      groupadd --system firewire
+      usermod --append --groups firewire alice
+      fwshare setup-udev --group firewire";

@@ -25,6 +25,16 @@ pub(super) enum Verdict {
     NotLoaded,
 }
 
+impl Verdict {
+    /// Whether this is what modprobe shows. Behind a command it shows what the module would get.
+    pub(super) fn agrees(&self, modprobe: &Self) -> bool {
+        match (self, modprobe) {
+            (Self::Install(ours), Self::Install(shown)) => shown.starts_with(ours.as_str()),
+            (ours, shown) => ours == shown,
+        }
+    }
+}
+
 impl From<&Outcome> for Verdict {
     fn from(outcome: &Outcome) -> Self {
         match outcome {

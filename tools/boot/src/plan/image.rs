@@ -1,0 +1,281 @@
+//! What is in an image, against what should be.
+//!
+//! A tool that finds no module says nothing and ends well; dracut may leave the option out, or the
+//! driver. Only a look inside tells.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use crate::image::{self, ImageError};
+use crate::kernels::{self, Driver, Kernel, Version};
+use crate::kmod::{Bool, Config, Dialect};
+use crate::root::Root;
+use crate::tool::{Image, Tool};
+use crate::tree::{Tree, TreeError};
+
+use super::conflict::{self, Conflict};
+
+/// An image of a kernel, and whether it is as it should be.
+#[derive(Clone, Debug)]
+pub struct ImageState {
+    /// Where it is, and how it is made.
+    pub image: Image,
+    /// What should be in it.
+    pub expected: Expected,
+    /// What was seen in it. `Err`: why nothing could be seen. `None` if nobody looked.
+    pub sight: Option<Result<Sight, String>>,
+    /// It is to be made anew.
+    pub is_to_be_made: bool,
+}
+
+/// What is wanted of a kernel's image.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    pub(super) kernel: Kernel,
+    pub(super) tool: Tool,
+    /// What has to be there, the SBP-2 driver first.
+    pub(super) modules: Vec<&'static str>,
+    /// How the driver is to log in.
+    pub(super) exclusive: Option<bool>,
+    /// Files with what has to be in them. `None`: the file must not be there.
+    pub(super) files: BTreeMap<PathBuf, Option<Vec<u8>>>,
+}
+
+/// What was seen in an image.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sight {
+    /// The kernel that a unified image is of, if it says so.
+    pub of: Option<String>,
+    /// How its driver would log in, if it is there: as the kernel reads the parameter. `None` if
+    /// nothing is set, which is exclusively.
+    pub value: Option<Bool>,
+    /// What is as it should be, in a few words each.
+    pub found: Vec<String>,
+    /// What is not.
+    pub wrong: Vec<Wrong>,
+}
+
+/// Something that is not as it should be in an image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wrong {
+    /// A module is not in it.
+    NoModule(String),
+    /// A module that another one needs is not in it.
+    NoDependency {
+        /// Which one needs it.
+        module: String,
+        /// The file that is missing.
+        file: PathBuf,
+    },
+    /// A file is not in it.
+    NoFile(PathBuf),
+    /// A file is in it, and is another one than outside: the image is older.
+    OtherFile(PathBuf),
+    /// A file is in it that should be in no image any longer.
+    StillThere(PathBuf),
+    /// A line in the image is in the way.
+    Conflict(Conflict),
+    /// The option has no effect on the driver in it.
+    NotSet,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoModule(module) => write!(f, "{module} is not in it"),
+            Self::NoDependency { module, file } => {
+                write!(f, "{}, which {module} needs, is not in it", file.display())
+            }
+            Self::NoFile(path) => write!(f, "{} is not in it", path.display()),
+            Self::OtherFile(path) => write!(f, "{} in it is an older one", path.display()),
+            Self::StillThere(path) => write!(f, "{} is still in it", path.display()),
+            Self::Conflict(conflict) => write!(f, "in it, {conflict}"),
+            Self::NotSet => f.write_str("nothing in it sets exclusive_login"),
+        }
+    }
+}
+
+impl Sight {
+    /// Whether it is an image of this kernel, or may be one.
+    pub(super) fn is_of(&self, version: &Version) -> bool {
+        let of = self.of.as_deref();
+        of.is_none_or(|of| of.trim() == version.as_str())
+    }
+
+    /// Whether all is as it should be.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.wrong.is_empty()
+    }
+
+    /// What is wrong, in a sentence.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        let wrong: Vec<_> = self.wrong.iter().map(ToString::to_string).collect();
+        wrong.join("; ")
+    }
+}
+
+/// Why nothing could be seen in an image.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SightError {
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+impl Expected {
+    /// Opens an image of a system, and looks. `None` if it is not there; inside, why nothing can
+    /// be seen in it.
+    pub(super) fn look(
+        &self,
+        root: &Root,
+        path: &Path,
+    ) -> Result<Option<Result<Sight, String>>, TreeError> {
+        let opened = root.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        let opened = opened.map_err(|source| TreeError {
+            what: "open",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(opened.map(|file| {
+            self.look_at(File::from(file))
+                .map_err(|error| error.to_string())
+        }))
+    }
+
+    fn look_at(&self, file: File) -> Result<Sight, SightError> {
+        let files = self.files.keys();
+        let mut paths: Vec<_> = files.map(PathBuf::as_path).collect();
+        paths.push(Path::new("/init"));
+        let wants = |path: &Path| image::matters(path) || paths.contains(&path);
+        let archive = image::Image::from_file(file, &wants)?;
+        let uname = archive
+            .unified_kernel()
+            .and_then(|kernel| kernel.uname.as_ref());
+        Ok(Sight {
+            of: uname.map(|uname| {
+                String::from_utf8_lossy(uname)
+                    .trim_end_matches('\0')
+                    .to_owned()
+            }),
+            ..self.look_into(&archive)?
+        })
+    }
+
+    /// Looks into an image that is open.
+    ///
+    /// # Errors
+    /// [`TreeError`] if something in it cannot be read.
+    pub fn look_into(&self, archive: &dyn Tree) -> Result<Sight, TreeError> {
+        let mut sight = Sight::default();
+        for (path, content) in &self.files {
+            let there = archive.read(path)?;
+            let name = path.display();
+            match (content, there) {
+                (Some(content), Some(there)) if *content == there => {
+                    sight.found.push(format!("{name}, byte for byte"));
+                }
+                (Some(_), Some(_)) => sight.wrong.push(Wrong::OtherFile(path.clone())),
+                (Some(_), None) => sight.wrong.push(Wrong::NoFile(path.clone())),
+                (None, Some(_)) => sight.wrong.push(Wrong::StillThere(path.clone())),
+                (None, None) => {}
+            }
+        }
+        if self.exclusive.is_none() {
+            return Ok(sight);
+        }
+        match self.tool {
+            Tool::Mkinitrd => self.old_modules(archive, &mut sight)?,
+            _ => {
+                self.modules(archive, &mut sight)?;
+                self.option(archive, &mut sight);
+            }
+        }
+        Ok(sight)
+    }
+
+    fn modules(&self, archive: &dyn Tree, sight: &mut Sight) -> Result<(), TreeError> {
+        let inside = kernels::find(archive)?
+            .into_iter()
+            .find(|kernel| kernel.version() == self.kernel.version());
+        for module in &self.modules {
+            if self.kernel.driver(module) == Driver::BuiltIn {
+                sight.found.push(format!("{module}, a part of the kernel"));
+                continue;
+            }
+            let driver = inside.as_ref().map(|kernel| kernel.driver(module));
+            let Some(Driver::Module { path, dependencies }) = driver else {
+                sight.wrong.push(Wrong::NoModule((*module).to_owned()));
+                continue;
+            };
+            if !archive.is_file(&path)? {
+                sight.wrong.push(Wrong::NoModule((*module).to_owned()));
+                continue;
+            }
+            sight.found.push((*module).to_owned());
+            for file in dependencies {
+                if !archive.is_file(&file)? {
+                    sight.wrong.push(Wrong::NoDependency {
+                        module: (*module).to_owned(),
+                        file,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn option(&self, archive: &dyn Tree, sight: &mut Sight) {
+        let config = Config::read(archive, Dialect::Kmod);
+        let Some(driver) = self.modules.first() else {
+            return;
+        };
+        sight.value = conflict::setting(&config, driver).map(|(value, _)| value);
+        let conflict = conflict::find(&config, None, &self.modules, self.exclusive);
+        match (conflict, sight.value) {
+            (Some(conflict), _) => sight.wrong.push(Wrong::Conflict(conflict)),
+            (None, None) => sight.wrong.push(Wrong::NotSet),
+            (None, Some(_)) => sight
+                .found
+                .push(format!("options that make {driver} log in as wanted")),
+        }
+    }
+
+    /// Red Hat's mkinitrd: modules in /lib, and a script that loads them with their options.
+    fn old_modules(&self, archive: &dyn Tree, sight: &mut Sight) -> Result<(), TreeError> {
+        for module in &self.modules {
+            let file = PathBuf::from(format!("/lib/{module}.ko"));
+            match archive.is_file(&file)? || self.kernel.driver(module) == Driver::BuiltIn {
+                true => sight.found.push((*module).to_owned()),
+                false => sight.wrong.push(Wrong::NoModule((*module).to_owned())),
+            }
+        }
+        let script = archive.read(Path::new("/init"))?.unwrap_or_default();
+        let script = String::from_utf8_lossy(&script).into_owned();
+        let value = script
+            .lines()
+            .filter(|line| line.trim_start().starts_with("insmod ") && line.contains("/sbp2.ko"))
+            .flat_map(str::split_whitespace)
+            .filter_map(|word| word.strip_prefix("exclusive_login="))
+            .next_back()
+            .map(|value| Bool::parse(value.as_bytes()));
+        sight.value = value;
+        let wanted = self.exclusive.map(|exclusive| match exclusive {
+            true => Bool::On,
+            false => Bool::Off,
+        });
+        match value == wanted {
+            true => sight
+                .found
+                .push("options that make sbp2 log in as wanted".into()),
+            false => sight.wrong.push(Wrong::NotSet),
+        }
+        Ok(())
+    }
+}
