@@ -46,6 +46,7 @@ impl Deed {
             seen: seen.map(Into::into),
             to: to.map(Into::into),
             owner,
+            mode: 0o644,
             like: None,
         };
         let edits = match self {
