@@ -131,6 +131,11 @@ fn tool(root: &Root, request: &Request) -> Result<(Ruler, Option<Tool>), PlanErr
     let tool = match (request.tool, &ruler) {
         (ToolWish::Tool(tool), _) => Some(tool),
         (ToolWish::Auto, Ruler::Tool(tool)) => Some(*tool),
+        (ToolWish::Auto, Ruler::Either(..))
+            if request.wanted == Wanted::AsBefore && !request.images =>
+        {
+            None
+        }
         (ToolWish::Auto, Ruler::Either(one, other)) => {
             return Err(PlanError::WhichTool(*one, *other));
         }
@@ -557,7 +562,7 @@ impl<'a> Draft<'a> {
             let Ok(Some(seen)) = root.read(&path) else {
                 continue;
             };
-            if files::is_ours(&seen) && !self.files.contains_key(&path) {
+            if files::is_ours(&seen) && self.state.original(&path).is_none() {
                 self.set(&path, Some(seen), None, Owner::Nobody, false, "it is ours");
             }
         }

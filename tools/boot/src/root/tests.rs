@@ -30,6 +30,18 @@ fn links_lead_to_places_in_the_tree_and_never_out_of_it() {
 }
 
 #[test]
+fn what_a_link_says_is_told_without_following_it() {
+    let (folder, root) = tree();
+    let link = |name: &str| root.link(Path::new(name)).unwrap();
+    symlink("../dev/null", folder.path().join("etc/mask")).unwrap();
+    symlink("etc", folder.path().join("other")).unwrap();
+    assert_eq!(link("/etc/mask"), Some("../dev/null".into()));
+    assert_eq!(link("/other/mask"), Some("../dev/null".into()));
+    assert_eq!(link("/etc"), None);
+    assert_eq!(link("/nowhere"), None);
+}
+
+#[test]
 fn what_is_no_file_is_refused_without_waiting_for_it() {
     let (folder, root) = tree();
     mkfifo(&folder.path().join("etc/fifo"), Mode::S_IRWXU).unwrap();

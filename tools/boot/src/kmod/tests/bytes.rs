@@ -66,9 +66,9 @@ proptest! {
         let line = CommandLine::parse(&line, &Place::new("/proc/cmdline", 1));
         for config in [system.config(), system.old_config()] {
             for by in [By::Name("sbp2"), By::Modalias(SBP2_UNIT), By::Dependency] {
-                effective(&config, Some(&line), "firewire-sbp2", by);
+                let _ = effective(&config, Some(&line), "firewire-sbp2", by);
             }
-            hints(&system.root(), &config);
+            let _ = hints(&system.root(), &config);
         }
     }
 }
