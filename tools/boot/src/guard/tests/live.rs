@@ -130,6 +130,7 @@ fn a_volume_group_on_the_disk_is_named_until_its_type_is_hidden() {
         &Guard::Lvm.means(&root, Some(&live)).unwrap(),
     );
     let found = dangers(&root, Some(&live)).unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|danger| danger.is_stopped), "{found:?}");
 }
 

@@ -423,8 +423,12 @@ fn nothing_that_stands_in_the_way_stops_the_look() {
     let mode = nix::sys::stat::Mode::S_IRWXU;
     nix::unistd::mkfifo(&rules.join("10-fifo.rules"), mode).unwrap();
     fs::create_dir(rules.join("11-folder.rules")).unwrap();
-    let large = fs::File::create(rules.join("12-large.rules")).unwrap();
-    large.set_len(crate::tree::MAX_FILE + 1).unwrap();
+    put(folder.path(), "/etc/multipath/conf.d/10.conf", "");
+    let settings = folder.path().join("etc/multipath/conf.d");
+    for large in [rules.join("12.rules"), settings.join("12.conf")] {
+        let large = fs::File::create(large).unwrap();
+        large.set_len(crate::tree::MAX_FILE + 1).unwrap();
+    }
     let junk =
         b"\xff\0\n=\n[\n{\n\"\nRESUME=\nAUTO\nARRAY uuid=\nfilter=[\nblacklist {\n}\n}\n x y z\n";
     for file in [
