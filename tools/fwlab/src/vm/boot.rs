@@ -109,8 +109,9 @@ impl Boot {
     fn start(&self, folder: &Scratch, script: &str) -> Result<Running, VmError> {
         let path = |name: &str| folder.path().join(name);
         let initramfs = path("initramfs");
-        self.write(&initramfs, script)
-            .map_err(VmError::os(initramfs.display().to_string()))?;
+        let image = File::open(&self.image);
+        let image = image.map_err(VmError::os(self.image.display().to_string()))?;
+        write(image, &initramfs, script).map_err(VmError::os(initramfs.display().to_string()))?;
         let log = path("qemu");
         let log = File::create(&log).map_err(VmError::os(log.display().to_string()))?;
         let mut append = "console=ttyS0 loglevel=4 rdinit=/fwlab/init".to_owned();
@@ -144,27 +145,26 @@ impl Boot {
         }
         Ok(Running { qemu, said })
     }
+}
 
-    /// The image, and behind it the observer.
-    fn write(&self, to: &Path, script: &str) -> io::Result<()> {
-        let mut image = File::open(&self.image)?;
-        let mut out = BufWriter::new(File::create(to)?);
-        let length = io::copy(&mut image, &mut out)?;
-        let padding = length.next_multiple_of(ALIGNMENT) - length;
-        io::copy(&mut io::repeat(0).take(padding), &mut out)?;
-        let folder = |name| Builder::new(name).mode(0o040_755);
-        add(folder("dev"), &mut out, "")?;
-        // A shell opens it for what it runs in the background, before anybody has mounted /dev.
-        let null = Builder::new("dev/null").mode(0o020_666);
-        add(null.rdev_major(1).rdev_minor(3), &mut out, "")?;
-        add(folder("fwlab"), &mut out, "")?;
-        let init = Builder::new("fwlab/init").mode(0o100_755);
-        add(init, &mut out, include_str!("observer.sh"))?;
-        let observer = Builder::new("fwlab/script").mode(0o100_644);
-        add(observer, &mut out, script)?;
-        trailer(&mut out)?;
-        out.flush()
-    }
+/// The image, and behind it the observer.
+fn write(mut image: File, to: &Path, script: &str) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(to)?);
+    let length = io::copy(&mut image, &mut out)?;
+    let padding = length.next_multiple_of(ALIGNMENT) - length;
+    io::copy(&mut io::repeat(0).take(padding), &mut out)?;
+    let folder = |name| Builder::new(name).mode(0o040_755);
+    add(folder("dev"), &mut out, "")?;
+    // A shell opens it for what it runs in the background, before anybody has mounted /dev.
+    let null = Builder::new("dev/null").mode(0o020_666);
+    add(null.rdev_major(1).rdev_minor(3), &mut out, "")?;
+    add(folder("fwlab"), &mut out, "")?;
+    let init = Builder::new("fwlab/init").mode(0o100_755);
+    add(init, &mut out, include_str!("observer.sh"))?;
+    let observer = Builder::new("fwlab/script").mode(0o100_644);
+    add(observer, &mut out, script)?;
+    trailer(&mut out)?;
+    out.flush()
 }
 
 fn add(entry: Builder, out: impl Write, content: &str) -> io::Result<()> {
@@ -179,7 +179,9 @@ fn until_the_end(mut output: impl io::Read) -> String {
     let (mut said, mut part) = (Vec::new(), [0; 256]);
     while let Ok(length @ 1..) = output.read(&mut part) {
         said.extend_from_slice(part.get(..length).unwrap_or_default());
-        if String::from_utf8_lossy(&said).contains(END) {
+        let last = said.len().saturating_sub(length + END.len());
+        let mut places = said.get(last..).unwrap_or_default().windows(END.len());
+        if places.any(|place| place == END.as_bytes()) {
             break;
         }
     }

@@ -163,6 +163,13 @@ const CASES: &[Case] = &[
     Case {
         files: &[(
             "etc/modprobe.d/a.conf",
+            b"options firewire-sbp2 a=\"x\ty\"\n",
+        )],
+        expected: ["a=x y", "a=x y", "a=x y"],
+    },
+    Case {
+        files: &[(
+            "etc/modprobe.d/a.conf",
             b"options firewire-sbp2 exclusive_login=N\r\noptions firewire-sbp2 b\r\n\r\n",
         )],
         expected: ["exclusive_login=N b", "exclusive_login=N b", "exclusive_login=N b"],
