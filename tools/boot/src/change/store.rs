@@ -213,10 +213,10 @@ impl Stored {
         // Who may not read all of the files that are copied here may not read this.
         let pending = self.pending.iter().flat_map(Pending::snapshots);
         let mode = self.now.snapshots().chain(pending);
-        let mode = mode.fold(0o644, |mode, copy| mode & (copy.mode() | 0o600));
+        let mode = mode.fold(0o644, |mode, copy| mode & (copy.manner.mode | 0o600));
         Ok(Snapshot {
             content: Bytes(content),
-            manner: Some(Manner::callers(mode)),
+            manner: Manner::callers(mode),
         })
     }
 }
