@@ -5,7 +5,7 @@ use std::time::Duration;
 use fwlab::lab::Lab;
 use fwlab::lab::command::{Answer, Command, Report};
 use fwlab::seat::Seat;
-use fwlab::vm::{Guest, GuestSpec, Hub, Kernel, Qemu};
+use fwlab::vm::{Boot, Guest, GuestSpec, Hub, Kernel, Qemu};
 use fwlab::world::{Timekeeper, World};
 use tempfile::TempDir;
 
@@ -110,6 +110,12 @@ impl Guests {
             .controller(seat.path())
             .network(self.hub.path())
             .kernel_argument("printk.devkmsg=on")
+    }
+
+    /// The start of a system that has a controller on this bus, with its own kernel and image.
+    #[must_use]
+    pub fn boot(&self, kernel: &Path, image: &Path) -> Boot {
+        Boot::new(self.qemu.clone(), kernel, image).controller(self.seats[0].path())
     }
 
     /// Does something to the bus.

@@ -75,6 +75,15 @@ pub(crate) fn setting(config: &Config, driver: &str) -> Option<(Bool, Place)> {
     Some((setting.value, setting.parameter.place.clone()))
 }
 
+/// Everything that a driver's parameter is set to, in the order in which it is read.
+pub(crate) fn settings(config: &Config, driver: &str) -> Vec<(Bool, Place)> {
+    let outcome = kmod::effective(config, None, driver, asked(driver));
+    let parameters = outcome.parameters().iter();
+    let own = parameters.filter(|parameter| parameter.is("exclusive_login"));
+    own.map(|parameter| (parameter.as_bool(), parameter.place.clone()))
+        .collect()
+}
+
 /// How udev asks for a module.
 fn asked(module: &str) -> By<'static> {
     match module {

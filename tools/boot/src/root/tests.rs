@@ -80,3 +80,28 @@ fn only_the_top_of_this_machine_is_live() {
     let error = Root::open(&folder.path().join("missing")).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
 }
+
+#[test]
+fn what_others_rename_at_the_same_time_is_no_failure() {
+    let (folder, root) = tree();
+    fs::write(folder.path().join("etc/file"), "").unwrap();
+    symlink("../etc/../etc/file", folder.path().join("etc/link")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| elsewhere.path().join(name));
+    fs::write(&one, "").unwrap();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::rename(&one, &other).unwrap();
+                fs::rename(&other, &one).unwrap();
+            }
+        });
+        let found: Vec<_> = (0..20_000)
+            .map(|_| root.is_file(Path::new("/etc/link")))
+            .collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let failed = found.iter().find(|found| !matches!(found, Ok(true)));
+        assert!(failed.is_none(), "{failed:?}");
+    });
+}

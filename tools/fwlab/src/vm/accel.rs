@@ -6,13 +6,13 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::kernel::Kernel;
 use super::qemu::Qemu;
 
 /// With KVM the kernel panics after a second.
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const STUCK: &str = "KVM internal error";
 
 /// QEMU's `-accel` for this machine. Found out once in a process, if there is anything to find out.
-pub(super) fn accelerator(qemu: &Qemu, kernel: &Kernel) -> &'static str {
+pub(super) fn accelerator(qemu: &Qemu, kernel: &Path) -> &'static str {
     static KVM: OnceLock<bool> = OnceLock::new();
     if *KVM.get_or_init(|| kvm_works(qemu, kernel)) {
         "kvm"
@@ -30,7 +30,7 @@ pub(super) fn accelerator(qemu: &Qemu, kernel: &Kernel) -> &'static str {
     }
 }
 
-fn kvm_works(qemu: &Qemu, kernel: &Kernel) -> bool {
+fn kvm_works(qemu: &Qemu, kernel: &Path) -> bool {
     let kvm = File::options().read(true).write(true).open("/dev/kvm");
     if kvm.is_err() {
         return false;
@@ -41,7 +41,7 @@ fn kvm_works(qemu: &Qemu, kernel: &Kernel) -> bool {
         .args(["-no-reboot", "-machine", "q35", "-m", "256"])
         .args(["-accel", "kvm", "-cpu", "max", "-append", "panic=-1"])
         .arg("-kernel")
-        .arg(&kernel.image)
+        .arg(kernel)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());

@@ -3,15 +3,16 @@
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::agent::{Agent, Wait};
+use super::console::last_lines;
 use super::error::VmError;
 use super::initramfs;
-use super::qemu::comma;
+use super::qemu::{Machine, comma};
 use super::scratch::Scratch;
 use super::spec::GuestSpec;
 
@@ -19,10 +20,6 @@ use super::spec::GuestSpec;
 const COMMAND: Duration = Duration::from_secs(300);
 /// How long the guest's end may take.
 const POWER_OFF: Duration = Duration::from_secs(60);
-/// How much of a console an error shows.
-const LINES: usize = 30;
-/// How a kernel says that it has given up.
-const PANIC: &str = "Kernel panic";
 
 /// A guest. It is killed when this is dropped, and when this process is.
 pub struct Guest {
@@ -85,7 +82,7 @@ impl Guest {
         initramfs::write(spec, &path("initramfs"))?;
         let log = path("qemu");
         let log = File::create(&log).map_err(VmError::os(log.display().to_string()))?;
-        let mut command = spec.qemu.command(spec, &shared, &path("initramfs"));
+        let mut command = command(spec, &shared, &path("initramfs"));
         command
             .arg("-chardev")
             .arg(format!(
@@ -254,6 +251,46 @@ impl Guest {
     }
 }
 
+/// The command that runs a guest, but for its standard input and output, and the console.
+fn command(spec: &GuestSpec, folder: &Path, initramfs: &Path) -> Command {
+    let mut append = "console=ttyS0 panic=-1 loglevel=4".to_owned();
+    for argument in &spec.kernel_arguments {
+        append.push(' ');
+        append.push_str(argument);
+    }
+    let mut command = spec.qemu.command(&Machine {
+        name: &spec.name(),
+        kernel: &spec.kernel.image,
+        initramfs,
+        append: &append,
+        memory: spec.memory,
+        controllers: &spec.controllers,
+    });
+    command
+        .arg("-fsdev")
+        .arg(format!(
+            "local,id=host,security_model=none,multidevs=remap,path={}",
+            comma(folder)
+        ))
+        .args(["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]);
+    if let Some(hub) = &spec.network {
+        let own = folder.join("network");
+        command
+            .arg("-netdev")
+            .arg(format!(
+                "dgram,id=net,local.type=unix,local.path={},remote.type=unix,remote.path={}",
+                comma(&own),
+                comma(hub)
+            ))
+            .arg("-device")
+            .arg(format!(
+                "virtio-net-pci,netdev=net,romfile=,mac=52:54:00:f0:5b:{:02x}",
+                spec.number
+            ));
+    }
+    command
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
         let _ = self.qemu.kill();
@@ -295,35 +332,5 @@ impl Running<'_> {
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.output_file()).unwrap_or_default()).into_owned()
-    }
-}
-
-/// The end of a console, and before it why the kernel has panicked if that is further up: the
-/// stack that it shows is long.
-fn last_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().collect();
-    let (before, last) = lines.split_at(lines.len().saturating_sub(LINES));
-    let mut panic = before.iter().filter(|line| line.contains(PANIC));
-    let shown: Vec<_> = panic.next_back().into_iter().chain(last).copied().collect();
-    shown.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_console_says_why_the_kernel_has_panicked() {
-        let numbers = |range: std::ops::Range<usize>| {
-            let lines: Vec<_> = range.map(|number| number.to_string()).collect();
-            lines.join("\n")
-        };
-        assert_eq!(last_lines(""), "");
-        assert_eq!(last_lines(&numbers(0..100)), numbers(70..100));
-        let panic = "[1.0] Kernel panic - not syncing: sysrq triggered crash";
-        let text = format!("{}\n{panic}\n{}", numbers(0..9), numbers(9..100));
-        assert_eq!(last_lines(&text), format!("{panic}\n{}", numbers(70..100)));
-        let text = format!("{panic}\n{}", numbers(0..5));
-        assert_eq!(last_lines(&text), text);
     }
 }

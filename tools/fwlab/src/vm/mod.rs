@@ -13,11 +13,15 @@
 //! busybox, the kernel modules that were asked for, programs of this machine with their
 //! libraries, and a folder that it shares with this machine. Nothing is installed anywhere.
 //!
+//! [`Boot`] starts a system that is not ours, to see what becomes of its early boot.
+//!
 //! A QEMU that knows vfio-user (10.1) and kernels can be had with the script `vm/prepare` of this
 //! package; see [`Qemu::find`] and [`Kernel::find`] for where they are looked for.
 
 mod accel;
 mod agent;
+mod boot;
+mod console;
 mod error;
 mod files;
 mod guest;
@@ -30,6 +34,7 @@ mod qemu;
 mod scratch;
 mod spec;
 
+pub use self::boot::Boot;
 pub use self::error::VmError;
 pub use self::guest::{Guest, Output, Running};
 pub use self::kernel::Kernel;

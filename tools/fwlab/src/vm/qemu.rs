@@ -6,11 +6,23 @@ use std::process::{Command, Stdio};
 use super::accel::accelerator;
 use super::error::VmError;
 use super::files;
-use super::spec::GuestSpec;
 
 const PROGRAM: &str = "qemu-system-x86_64";
 /// The first with vfio-user.
 const OLDEST: (u32, u32) = (10, 1);
+
+/// What every machine has.
+pub(super) struct Machine<'a> {
+    pub(super) name: &'a str,
+    pub(super) kernel: &'a Path,
+    pub(super) initramfs: &'a Path,
+    /// The kernel's command line.
+    pub(super) append: &'a str,
+    /// In MiB.
+    pub(super) memory: u32,
+    /// The sockets of seats on a bus.
+    pub(super) controllers: &'a [PathBuf],
+}
 
 /// A QEMU that knows vfio-user.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,15 +72,15 @@ impl Qemu {
         })
     }
 
-    /// The command that runs a guest, but for its standard input and output, and the console.
-    pub(super) fn command(&self, spec: &GuestSpec, folder: &Path, initramfs: &Path) -> Command {
+    /// The command that runs a machine, but for its standard input and output, and its serial ports.
+    pub(super) fn command(&self, machine: &Machine<'_>) -> Command {
         let mut command = Command::new(&self.program);
-        let memory = spec.memory;
+        let memory = machine.memory;
         command
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
-            .args(["-monitor", "none", "-no-reboot", "-name", &spec.name()])
+            .args(["-monitor", "none", "-no-reboot", "-name", machine.name])
             .args(["-smp", "1", "-m", &memory.to_string(), "-cpu", "max"])
-            .args(["-accel", accelerator(self, &spec.kernel)])
+            .args(["-accel", accelerator(self, machine.kernel)])
             // Shared, so that the controller gets at it.
             .arg("-object")
             .arg(format!(
@@ -76,51 +88,19 @@ impl Qemu {
             ))
             .args(["-machine", "q35,memory-backend=memory"])
             .arg("-kernel")
-            .arg(&spec.kernel.image)
+            .arg(machine.kernel)
             .arg("-initrd")
-            .arg(initramfs)
-            .arg("-append")
-            .arg(append(spec))
-            .arg("-fsdev")
-            .arg(format!(
-                "local,id=host,security_model=none,multidevs=remap,path={}",
-                comma(folder)
-            ))
-            .args(["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"]);
-        for controller in &spec.controllers {
+            .arg(machine.initramfs)
+            .args(["-append", machine.append]);
+        for controller in machine.controllers {
             let device = serde_json::json!({
                 "driver": "vfio-user-pci",
                 "socket": { "type": "unix", "path": controller.to_string_lossy() },
             });
             command.arg("-device").arg(device.to_string());
         }
-        if let Some(hub) = &spec.network {
-            let own = folder.join("network");
-            command
-                .arg("-netdev")
-                .arg(format!(
-                    "dgram,id=net,local.type=unix,local.path={},remote.type=unix,remote.path={}",
-                    comma(&own),
-                    comma(hub)
-                ))
-                .arg("-device")
-                .arg(format!(
-                    "virtio-net-pci,netdev=net,romfile=,mac=52:54:00:f0:5b:{:02x}",
-                    spec.number
-                ));
-        }
         command
     }
-}
-
-/// The kernel's command line.
-fn append(spec: &GuestSpec) -> String {
-    let mut line = "console=ttyS0 panic=-1 loglevel=4".to_owned();
-    for argument in &spec.kernel_arguments {
-        line.push(' ');
-        line.push_str(argument);
-    }
-    line
 }
 
 /// In QEMU's options a comma is written twice.

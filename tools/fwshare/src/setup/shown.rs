@@ -203,7 +203,7 @@ pub(super) fn step(step: &Step<'_>) -> String {
         Step::Made(image, sight) => format!(
             "verified: {} has {}\n",
             image.path.display(),
-            sight.found.join(", ")
+            sight.found.join("; ")
         ),
         Step::NotMade(image, error) => {
             let mut text = format!("failed: {}: {error}\n", image.path.display());
