@@ -132,7 +132,7 @@ fn images_that_are_not_what_boots() {
             &[
                 ("etc/kernel/entry-token", "x/../../etc\n"),
                 ("etc/6.1/linux", ""),
-                ("boot/x", ""),
+                ("boot/x/y", ""),
             ],
             &[],
             &[],
