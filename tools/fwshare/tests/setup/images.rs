@@ -270,3 +270,28 @@ fn kernel_and_image_in_one_file_need_another_step() {
         &[&format!("+{OPTIONS}"), HOOK, IMAGE],
     );
 }
+
+#[test]
+fn copies_of_a_boot_loader_need_another_step() {
+    if !can_build() {
+        return;
+    }
+    let system = System::new(&[
+        &tools::dracut(),
+        "/etc/dracut.conf.d/",
+        "/etc/modprobe.d/",
+        "/etc/machine-id=0123\n",
+        "/boot/efi/0123/6.1/linux=",
+        "/boot/efi/0123/6.1/initrd=old",
+    ])
+    .today("6.1");
+    let changed = [
+        &format!("+{OPTIONS}"),
+        "+/etc/dracut.conf.d/90-fwshare.conf",
+    ];
+    let said = [
+        "/boot/efi/0123/6.1: the boot loader has copies here",
+        "kernel-install add 6.1",
+    ];
+    case(&system, &[], 14, &said, &changed);
+}
