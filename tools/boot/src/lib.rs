@@ -13,6 +13,8 @@ pub mod change;
 mod compression;
 pub mod guard;
 pub mod image;
+#[cfg(test)]
+mod judge;
 pub mod kernels;
 pub mod kmod;
 pub mod modinfo;

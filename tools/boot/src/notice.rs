@@ -54,6 +54,21 @@ impl fmt::Display for Notice {
     }
 }
 
+/// How many notices are kept.
+const MAX_NOTICES: usize = 1000;
+
+/// Keeps a notice, if there are not too many already.
+pub(crate) fn keep(notices: &mut Vec<Notice>, notice: Notice) {
+    match notices.len() {
+        0..MAX_NOTICES => notices.push(notice),
+        MAX_NOTICES => notices.push(Notice {
+            oddity: Oddity::More,
+            ..notice
+        }),
+        _ => {}
+    }
+}
+
 /// What can be odd about a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Oddity {
@@ -93,6 +108,9 @@ pub enum Oddity {
     /// A comment behind a command.
     #[error("\"#\" starts a comment only at the start of a line; here it is passed on")]
     Comment,
+    /// So many notices that the others are left out.
+    #[error("there is more like this")]
+    More,
     /// Quotes that the shell, or what reads like one, does not see closed.
     #[error("a quote is not closed")]
     Quote,

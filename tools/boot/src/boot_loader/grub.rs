@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use shlex::bytes::Shlex;
-
 use super::{Collector, Reader, join, numbered, version};
 use crate::notice::{Oddity, Place};
 
@@ -15,6 +13,9 @@ const FOLDERS: [&str; 2] = ["/boot/grub", "/boot/grub2"];
 
 /// Nobody has as many, and they are compared with each other.
 const MAX_ASSIGNMENTS: usize = 1000;
+
+/// How many lines an assignment may have. Whoever forgets a quote has more.
+const MAX_LINES: usize = 100;
 
 pub(super) fn find(lines: &mut Collector<'_>) {
     let mut variables = Variables::default();
@@ -59,40 +60,42 @@ impl Variables {
         let Some(text) = lines.read(file) else {
             return;
         };
-        let mut rest = text.as_str();
-        let mut number = 1_u32;
-        while !rest.is_empty() && self.0.len() < MAX_ASSIGNMENTS {
-            let mut taken = 1;
-            let line = rest.trim_start_matches([' ', '\t']);
-            let line = line.strip_prefix("export ").unwrap_or(line);
-            if line.starts_with(VARIABLE) {
-                let mut words = Shlex::new(line.as_bytes());
-                let word = words.next();
-                if words.had_error {
-                    lines.odd(file, Some(number), Oddity::Quote);
-                    return;
-                }
-                let past = words.line_no.saturating_sub(1).max(1);
-                taken = u32::try_from(past).unwrap_or(u32::MAX);
+        let all: Vec<&str> = text.split('\n').collect();
+        let mut at = 0;
+        while let Some(line) = all.get(at)
+            && self.0.len() < MAX_ASSIGNMENTS
+        {
+            let line = line.trim_start();
+            let is_assignment = line.strip_prefix("export ").unwrap_or(line);
+            if !is_assignment.trim_start().starts_with(VARIABLE) {
+                at += 1;
+                continue;
+            }
+            let number = |index: usize| u32::try_from(index + 1).unwrap_or(u32::MAX);
+            let Some((words, lines_taken)) = words(all.get(at..).unwrap_or_default()) else {
+                lines.odd(file, Some(number(at)), Oddity::Quote);
+                return;
+            };
+            for word in words {
                 let place = Place {
                     file: file.to_owned(),
-                    line: number,
-                    last_line: number.saturating_add(taken - 1),
+                    line: number(at),
+                    last_line: number(at + lines_taken - 1),
                 };
-                self.assign(&word.unwrap_or_default(), place);
+                self.assign(&word, &place);
             }
-            for _ in 0..taken {
-                rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
-            }
-            number = number.saturating_add(taken);
+            at += lines_taken;
         }
     }
 
-    fn assign(&mut self, word: &[u8], place: Place) {
+    fn assign(&mut self, word: &[u8], place: &Place) {
         let word = String::from_utf8_lossy(word);
         let Some((name, value)) = word.split_once('=') else {
             return;
         };
+        if !name.starts_with(VARIABLE) {
+            return;
+        }
         let (name, adds) = match name.strip_suffix('+') {
             Some(name) => (name, true),
             None => (name, false),
@@ -105,9 +108,23 @@ impl Variables {
         self.0.push(Assignment {
             name: name.to_owned(),
             value: value.to_owned(),
-            place,
+            place: place.clone(),
         });
     }
+}
+
+/// The words of a line, with those that it goes on in, and how many lines that are. `None` if a
+/// quote is not closed.
+fn words(lines: &[&str]) -> Option<(Vec<Vec<u8>>, usize)> {
+    let mut text = String::new();
+    for (line, count) in lines.iter().zip(1..=MAX_LINES) {
+        text.push_str(line);
+        if let Some(words) = shlex::bytes::split(text.as_bytes()) {
+            return Some((words, count));
+        }
+        text.push('\n');
+    }
+    None
 }
 
 fn config_line(lines: &mut Collector<'_>, place: Place, line: &str) {

@@ -12,14 +12,14 @@ mod other;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use edit::Edit;
 pub use layout::{Layout, Unified};
 
 use crate::kernels::Version;
 use crate::kmod::CommandLine;
-use crate::notice::{Notice, Oddity, Place};
+use crate::notice::{Notice, Oddity, Place, keep};
 use crate::tree::{Kind, Tree};
 
 /// A command line that stands somewhere.
@@ -116,7 +116,7 @@ impl Collector<'_> {
     }
 
     /// The files in a folder whose names end so.
-    fn files(&mut self, folder: &Path, end: &str) -> Vec<std::path::PathBuf> {
+    fn files(&mut self, folder: &Path, end: &str) -> Vec<PathBuf> {
         let names = match self.tree.kind(folder) {
             Ok(Some(Kind::Folder)) => self.tree.list(folder),
             Ok(_) => return Vec::new(),
@@ -161,11 +161,8 @@ impl Collector<'_> {
     }
 
     fn odd(&mut self, file: &Path, line: Option<u32>, oddity: Oddity) {
-        self.lines.notices.push(Notice {
-            file: file.to_owned(),
-            line,
-            oddity,
-        });
+        let file = file.to_owned();
+        keep(&mut self.lines.notices, Notice { file, line, oddity });
     }
 }
 

@@ -12,7 +12,7 @@ use nix::unistd::{AccessFlags, Uid, UnlinkatFlags, faccessat, unlinkat};
 
 use super::bytes::Bytes;
 use super::error::{ChangeError, Refusal};
-use super::snapshot::{Manner, Snapshot, give};
+use super::snapshot::{Manner, Snapshot};
 use crate::Root;
 use crate::root::inside;
 use crate::tree::MAX_FILE;
@@ -39,7 +39,7 @@ impl Found {
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
             content: Bytes(self.content.clone()),
-            manner: Some(self.manner.clone()),
+            manner: self.manner.clone(),
         }
     }
 }
@@ -138,7 +138,7 @@ impl Folder {
         let mut file = File::from(opened.map_err(|errno| self.failed("make", name, errno))?);
         let written = file
             .write_all(&snapshot.content)
-            .and_then(|()| give(snapshot.manner.as_ref(), &file))
+            .and_then(|()| snapshot.manner.give(&file))
             .and_then(|()| file.sync_all());
         written.map_err(|source| {
             // What failed first is reported.

@@ -41,8 +41,8 @@ pub(super) fn plan(root: &Root, now: &Ledger, edits: &[Edit]) -> Result<Pending,
         let (folder, name) = super::place::split(&step.file)?;
         let folder = nearest(root, folder)?;
         folder.may_change()?;
-        if let Some(manner) = step.after.as_ref().and_then(|it| it.manner.as_ref()) {
-            folder.may_give(name, manner)?;
+        if let Some(after) = &step.after {
+            folder.may_give(name, &after.manner)?;
         }
     }
     Ok(pending)
@@ -123,12 +123,12 @@ fn manner(
     edit: &Edit,
     present: Option<&Found>,
     known: Option<&Known>,
-) -> Result<Option<Manner>, ChangeError> {
+) -> Result<Manner, ChangeError> {
     let original = known.and_then(|known| known.original.as_ref());
     if let Some(present) = present {
         let same = original.filter(|it| Some(&*it.content) == edit.to.as_ref());
-        let same = same.and_then(|it| it.manner.as_ref());
-        return Ok(Some(present.manner.clone().for_content_of(same)));
+        let same = same.map(|it| &it.manner);
+        return Ok(present.manner.clone().for_content_of(same));
     }
     if let Some(original) = original {
         return Ok(original.manner.clone());
@@ -137,10 +137,10 @@ fn manner(
         Some(like) => Place::find(root, like)?.read(root)?,
         None => None,
     };
-    Ok(Some(match found {
+    Ok(match found {
         Some(found) => found.manner.for_content_of(None),
         None => Manner::callers(edit.mode),
-    }))
+    })
 }
 
 /// The folder, or the one in which it will be made.

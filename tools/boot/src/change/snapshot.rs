@@ -10,9 +10,6 @@ use xattr::FileExt as _;
 
 use super::bytes::Bytes;
 
-/// The mode of files that are new, whatever the umask says.
-const NEW: u32 = 0o644;
-
 /// The hash or signature of the content, for the integrity measurement of the kernel.
 const IMA: &str = "security.ima";
 
@@ -23,8 +20,7 @@ const EVM: &str = "security.evm";
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     pub(super) content: Bytes<Vec<u8>>,
-    /// `None`: as files are that the caller makes.
-    pub(super) manner: Option<Manner>,
+    pub(super) manner: Manner,
 }
 
 /// Whose a file is, and who may do what with it.
@@ -42,13 +38,6 @@ pub(super) struct Manner {
 struct Xattr {
     name: Bytes<OsString>,
     value: Bytes<Vec<u8>>,
-}
-
-impl Snapshot {
-    /// The permission bits that the file has or will have.
-    pub(super) fn mode(&self) -> u32 {
-        self.manner.as_ref().map_or(NEW, |manner| manner.mode)
-    }
 }
 
 impl Manner {
@@ -92,7 +81,8 @@ impl Manner {
         self
     }
 
-    fn give(&self, file: &File) -> io::Result<()> {
+    /// Makes a file as this says.
+    pub(super) fn give(&self, file: &File) -> io::Result<()> {
         let metadata = file.metadata()?;
         if (metadata.uid(), metadata.gid()) != (self.uid, self.gid) {
             fchown(file, Some(self.uid), Some(self.gid))?;
@@ -114,14 +104,6 @@ impl Manner {
             }
         }
         Ok(())
-    }
-}
-
-/// Makes a new file the caller's with the usual mode, or as another was.
-pub(super) fn give(manner: Option<&Manner>, file: &File) -> io::Result<()> {
-    match manner {
-        Some(manner) => manner.give(file),
-        None => file.set_permissions(Permissions::from_mode(NEW)),
     }
 }
 

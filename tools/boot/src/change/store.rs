@@ -140,26 +140,15 @@ pub(super) fn discard(root: &Root, stored: &Stored) -> Result<Option<Folder>, Ch
 
 /// Whether a run that was cut short has left something here.
 pub(super) fn has_leftovers(root: &Root) -> Result<bool, ChangeError> {
-    for folder in Path::new(STATE).ancestors().skip(1) {
-        let path = folder.join(FRESH);
-        let stat = root.stat_link(&path);
-        if stat
-            .map_err(|source| ChangeError::io("look at", &path, source))?
-            .is_some()
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(!leftovers(root)?.is_empty())
 }
 
 /// Removes what [`store`] and [`discard`] leave, and a run that was cut short in them.
 pub(super) fn sweep(root: &Root) -> Result<(), ChangeError> {
-    let state = Path::new(STATE);
-    for folder in state.ancestors().skip(1) {
-        let fresh = folder.join(FRESH);
+    for fresh in leftovers(root)? {
+        let folder = fresh.parent().unwrap_or(&fresh);
         // The way from there to the file, of which parts may be missing.
-        let way: PathBuf = match state.strip_prefix(folder) {
+        let way: PathBuf = match Path::new(STATE).strip_prefix(folder) {
             Ok(way) => way.components().skip(1).collect(),
             Err(_) => continue,
         };
@@ -177,6 +166,19 @@ pub(super) fn sweep(root: &Root) -> Result<(), ChangeError> {
         }
     }
     Ok(())
+}
+
+fn leftovers(root: &Root) -> Result<Vec<PathBuf>, ChangeError> {
+    let folders = Path::new(STATE).ancestors().skip(1);
+    let mut found = Vec::new();
+    for path in folders.map(|folder| folder.join(FRESH)) {
+        match root.stat_link(&path) {
+            Ok(Some(_)) => found.push(path),
+            Ok(None) => {}
+            Err(source) => return Err(ChangeError::io("look at", &path, source)),
+        }
+    }
+    Ok(found)
 }
 
 impl Stored {
@@ -211,10 +213,10 @@ impl Stored {
         // Who may not read all of the files that are copied here may not read this.
         let pending = self.pending.iter().flat_map(Pending::snapshots);
         let mode = self.now.snapshots().chain(pending);
-        let mode = mode.fold(0o644, |mode, copy| mode & (copy.mode() | 0o600));
+        let mode = mode.fold(0o644, |mode, copy| mode & (copy.manner.mode | 0o600));
         Ok(Snapshot {
             content: Bytes(content),
-            manner: Some(Manner::callers(mode)),
+            manner: Manner::callers(mode),
         })
     }
 }

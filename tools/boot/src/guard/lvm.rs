@@ -4,12 +4,14 @@
 //! `ID_FS_TYPE` is `LVM2_member`, and `vgchange -aay` for the group that has become complete. It
 //! does not ask for `SYSTEMD_READY`, it sets it. So the type is what has to go: after
 //! 60-persistent-storage.rules, in which blkid finds it, and before any rule that assembles.
-//! dracut's 64-lvm.rules asks for the same property.
+//! dracut's 64-lvm.rules asks for the same property. But what it runs then is `vgchange`, for the
+//! groups that `rd.lvm.lv` and `rd.lvm.vg` name, or with `rd.auto` for all; and as that is `-ay`, what
+//! a group says about being activated by itself is not heeded.
 
 use std::path::{Path, PathBuf};
 
 use super::text;
-use super::{Danger, Guard, GuardFile, Live, Means, rules};
+use super::{Danger, Guard, GuardFile, Live, Means, command_line, rules};
 use crate::tool::HEAD;
 use crate::tree::{Tree, TreeError};
 
@@ -21,6 +23,9 @@ const CONFIGURATIONS: [&str; 2] = ["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"
 
 const IN_THE_GROUP: &str = "vgchange --setautoactivation n";
 
+const NAME_GROUPS: &str = "instead of rd.auto, rd.lvm.lv=VG/LV for what the root needs, or rd.lvm=0 if \
+                           it needs none";
+
 fn rules_text() -> String {
     format!(
         "{HEAD}# LVM does not see what FireWire disks hold until it is asked: vgchange -aay VG.\n{}",
@@ -28,11 +33,15 @@ fn rules_text() -> String {
     )
 }
 
-pub(super) fn means(tree: &dyn Tree) -> Result<Means, TreeError> {
+pub(super) fn means(tree: &dyn Tree, live: Option<&Live>) -> Result<Means, TreeError> {
     let mut advice = vec![format!(
-        "where the group itself says so, no host activates it, whatever it scans with: \
-         {IN_THE_GROUP} VG (LVM 2.03.12 or newer, once, on one host)"
+        "a group that says so itself is activated by itself on no host: {IN_THE_GROUP} VG (once, on \
+         one host, with LVM 2.03.12 or newer on all)"
     )];
+    for line in asked_for_all(tree, live)? {
+        let file = line.file.display();
+        advice.push(format!("{file}:{}: {NAME_GROUPS}", line.number));
+    }
     if let Some(off) = setting(tree, "event_activation")?.filter(|set| set.value == "0") {
         advice.push(format!(
             "{}:{}: event_activation=0 has all groups activated at boot without udev being asked, \
@@ -82,6 +91,18 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
     if dangers.is_empty() {
         return Ok(dangers);
     }
+    for line in asked_for_all(tree, live)? {
+        dangers.push(Danger {
+            guard: Guard::Lvm,
+            file: Some(line.file),
+            line: Some(line.number),
+            text: "with rd.auto, dracut's image activates every volume group that it finds as soon as \
+                   it has found one, those on the disk as well, whatever they say themselves"
+                .into(),
+            remedy: NAME_GROUPS.into(),
+            is_stopped: false,
+        });
+    }
     for device in live
         .into_iter()
         .flat_map(|live| live.with(&["LVM2_member", "LVM1_member"]))
@@ -110,6 +131,22 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
         });
     }
     Ok(dangers)
+}
+
+/// Where dracut's images are asked to activate whatever they find.
+fn asked_for_all(
+    tree: &dyn Tree,
+    live: Option<&Live>,
+) -> Result<Vec<command_line::Line>, TreeError> {
+    let mut lines = command_line::all(tree, live)?;
+    lines.retain(|line| {
+        let mut words = line.words();
+        let names_some =
+            words.any(|word| word.starts_with("rd.lvm.lv=") || word.starts_with("rd.lvm.vg="));
+        let is_asked = line.has("rd.auto") || line.has("rd.auto=1");
+        is_asked && !names_some && !line.has("rd.lvm=0")
+    });
+    Ok(lines)
 }
 
 /// Whether LVM's own configuration leaves the disk alone. What is in a list of groups or of

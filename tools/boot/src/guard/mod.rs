@@ -10,6 +10,7 @@
 //! none of them hides disks by a pattern of names: all ask for the attribute `ieee1394_id`, which
 //! the SCSI devices of firewire-sbp2 and of the old sbp2 have, and no others.
 
+mod command_line;
 mod fstab;
 mod live;
 mod lvm;
@@ -82,7 +83,7 @@ impl Guard {
     /// [`TreeError`] if the system cannot be looked at.
     pub fn means(self, tree: &dyn Tree, live: Option<&Live>) -> Result<Means, TreeError> {
         match self {
-            Self::Lvm => lvm::means(tree),
+            Self::Lvm => lvm::means(tree, live),
             Self::Md => md::means(tree, live),
             Self::Udisks => Ok(udisks::means()),
             Self::Multipath => Ok(multipath::means()),

@@ -148,7 +148,10 @@ fn entries(tree: &dyn Tree) -> Result<Vec<Entry>, TreeError> {
         let mut section = String::new();
         let mut depth = 0_usize;
         for (index, line) in text.lines().enumerate() {
-            let line = line.split(['#', '!']).next().unwrap_or_default().trim();
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.starts_with('!') {
+                continue;
+            }
             let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
             let value = value.trim().trim_matches('"');
             if line.ends_with('{') {

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::text;
-use super::{Danger, Guard, GuardFile, Live, Means, spec};
+use super::{Danger, Guard, GuardFile, Live, Means, command_line, spec};
 use crate::tool::{HEAD, Ruler, Tool};
 use crate::tree::{Tree, TreeError};
 
@@ -21,85 +21,99 @@ const TOOLS_FOLDERS: [&str; 2] = [
     "/etc/initramfs-tools/conf.d",
 ];
 
+fn initramfs_tools_text() -> String {
+    format!(
+        "{HEAD}# Swap space of this host's own: RESUME=UUID=… in a file whose name comes later.\n\
+         RESUME=none\n"
+    )
+}
+
+fn dracut_text() -> String {
+    format!("{HEAD}omit_dracutmodules+=\" resume \"\n")
+}
+
 pub(super) fn means(tree: &dyn Tree, live: Option<&Live>) -> Result<Means, TreeError> {
     let mut means = Means::default();
-    let in_force = in_force(tree)?;
-    let swap = swap(&in_force, live);
-    let by_file = in_force
+    let configured = configured(tree)?;
+    let is_configured = configured
         .as_ref()
         .is_some_and(|found| spec::is_shared(&found.value, live));
+    let swap = swap(configured.as_ref(), live);
     let command_lines = command_lines(tree, live)?;
-    for found in &command_lines {
+    let tools = tools(tree)?;
+    if tools.contains(&Tool::InitramfsTools) && (is_configured || swap.is_some()) {
+        let file = GuardFile::new(INITRAMFS_TOOLS, initramfs_tools_text(), false);
+        means.files.push(file);
+    }
+    let has_swap = live.is_some_and(|live| live.with(&["swap", "swsuspend"]).next().is_some());
+    if tools.contains(&Tool::Dracut) && (has_swap || !command_lines.is_empty()) {
+        means
+            .files
+            .push(GuardFile::new(DRACUT, dracut_text(), false));
+    }
+    for found in command_lines.iter().filter(|found| !found.is_refused) {
         means.advice.push(format!(
             "{}: take resume={} out, or add noresume",
             found.place(),
             found.value
         ));
     }
-    let tools = match Ruler::find(tree)? {
-        Ruler::Tool(tool) => vec![tool],
-        Ruler::Either(one, other) => vec![one, other],
-        Ruler::Unsupported(_) | Ruler::Nothing => Vec::new(),
-    };
-    if tools.contains(&Tool::InitramfsTools) && (by_file || swap.is_some()) {
-        let text = format!(
-            "{HEAD}# Swap space of this host's own: RESUME=UUID=… in a file whose name comes later.\n\
-             RESUME=none\n"
-        );
-        means
-            .files
-            .push(GuardFile::new(INITRAMFS_TOOLS, text, false));
-    }
-    let has_swap = live.is_some_and(|live| live.with(&["swap", "swsuspend"]).next().is_some());
-    if tools.contains(&Tool::Dracut) && (has_swap || !command_lines.is_empty()) {
-        let text = format!("{HEAD}omit_dracutmodules+=\" resume \"\n");
-        means.files.push(GuardFile::new(DRACUT, text, false));
-    }
     Ok(means)
 }
 
+/// What may make this system's images.
+fn tools(tree: &dyn Tree) -> Result<Vec<Tool>, TreeError> {
+    Ok(match Ruler::find(tree)? {
+        Ruler::Tool(tool) => vec![tool],
+        Ruler::Either(one, other) => vec![one, other],
+        Ruler::Unsupported(_) | Ruler::Nothing => Vec::new(),
+    })
+}
+
 pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger>, TreeError> {
-    let danger = |found: Option<&Found>, text: String, remedy: &str, is_stopped| Danger {
-        guard: Guard::Resume,
-        file: found.map(|found| found.file.clone()),
-        line: found.and_then(|found| found.line),
-        text,
-        remedy: remedy.into(),
-        is_stopped,
-    };
+    let has_ours = text::is_as_written(tree, INITRAMFS_TOOLS, &initramfs_tools_text())?;
+    let has_no_module =
+        tools(tree)? == [Tool::Dracut] && text::is_as_written(tree, DRACUT, &dracut_text())?;
     let mut dangers = Vec::new();
-    let in_force = in_force(tree)?;
-    if let Some(found) = in_force
-        .as_ref()
-        .filter(|found| spec::is_shared(&found.value, live))
-    {
-        dangers.push(danger(
-            Some(found),
-            "the image looks on the disk for this host's memory and may wake up with another's"
-                .into(),
-            "RESUME=none, or the guard resume",
-            false,
-        ));
+    let configured = configured(tree)?;
+    let swap = swap(configured.as_ref(), live);
+    if let Some(found) = configured.filter(|found| spec::is_shared(&found.value, live)) {
+        dangers.push(Danger {
+            guard: Guard::Resume,
+            file: Some(found.file),
+            line: Some(found.line),
+            text:
+                "the image looks on the disk for this host's memory and may wake up with another's"
+                    .into(),
+            remedy: "RESUME=none, or the guard resume".into(),
+            is_stopped: has_ours,
+        });
     }
-    if let Some(swap) = swap(&in_force, live) {
-        dangers.push(danger(
-            None,
-            format!(
+    if let Some(swap) = swap {
+        dangers.push(Danger {
+            guard: Guard::Resume,
+            file: None,
+            line: None,
+            text: format!(
                 "no RESUME= is set, so the image is made to resume from the largest swap space, \
                  {swap}, which other hosts see too"
             ),
-            "the guard resume, and swap space elsewhere",
-            false,
-        ));
+            remedy: "the guard resume, and swap space elsewhere".into(),
+            is_stopped: has_ours,
+        });
     }
     for found in command_lines(tree, live)? {
-        dangers.push(danger(
-            Some(&found),
-            "the kernel's command line has the image look on the disk for this host's memory"
-                .into(),
-            "take resume= out of the command line, or add noresume",
-            found.is_refused,
-        ));
+        dangers.push(Danger {
+            guard: Guard::Resume,
+            file: Some(found.file),
+            line: Some(found.line),
+            text:
+                "the kernel's command line has the image look on the disk for this host's memory, \
+                   which may be another's"
+                    .into(),
+            remedy: "take resume= out of the command line, or add noresume".into(),
+            is_stopped: found.is_refused || has_no_module,
+        });
     }
     Ok(dangers)
 }
@@ -107,22 +121,20 @@ pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger
 /// Where to resume from, as a file says.
 struct Found {
     file: PathBuf,
-    line: Option<usize>,
+    line: usize,
     value: String,
+    /// `noresume` stands beside it.
     is_refused: bool,
 }
 
 impl Found {
     fn place(&self) -> String {
-        match self.line {
-            Some(line) => format!("{}:{line}", self.file.display()),
-            None => self.file.display().to_string(),
-        }
+        format!("{}:{}", self.file.display(), self.line)
     }
 }
 
 /// The last `RESUME=` of others that initramfs-tools reads.
-fn in_force(tree: &dyn Tree) -> Result<Option<Found>, TreeError> {
+fn configured(tree: &dyn Tree) -> Result<Option<Found>, TreeError> {
     let main = PathBuf::from(TOOLS_FILE);
     let mut files = vec![(main.clone(), text::read(tree, &main)?)];
     let [packaged, own] = TOOLS_FOLDERS.map(Path::new);
@@ -143,7 +155,7 @@ fn in_force(tree: &dyn Tree) -> Result<Option<Found>, TreeError> {
             if let Some(value) = line.strip_prefix("RESUME=") {
                 found = Some(Found {
                     file: file.clone(),
-                    line: Some(number),
+                    line: number,
                     value: value.trim().trim_matches(['"', '\'']).to_owned(),
                     is_refused: false,
                 });
@@ -163,8 +175,8 @@ fn is_read(file: &Path) -> bool {
 }
 
 /// The swap space on a FireWire disk that initramfs-tools would choose by itself.
-fn swap<'a>(in_force: &Option<Found>, live: Option<&'a Live>) -> Option<&'a str> {
-    let value = in_force.as_ref().map_or("", |found| &found.value);
+fn swap<'a>(configured: Option<&Found>, live: Option<&'a Live>) -> Option<&'a str> {
+    let value = configured.map_or("", |found| &found.value);
     if !["", "auto"].contains(&value) {
         return None;
     }
@@ -173,45 +185,18 @@ fn swap<'a>(in_force: &Option<Found>, live: Option<&'a Live>) -> Option<&'a str>
     live.device(largest).map(|_| largest)
 }
 
-/// Each `resume=` with the disk on a command line: what the boot loader passes on, what images
-/// carry, and the one that runs.
+/// Each `resume=` with the disk on a command line.
 fn command_lines(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Found>, TreeError> {
-    let mut files = Vec::new();
-    for path in [
-        "/etc/default/grub",
-        "/etc/kernel/cmdline",
-        "/etc/cmdline",
-        "/etc/dracut.conf",
-    ] {
-        files.push((PathBuf::from(path), text::read(tree, Path::new(path))?));
-    }
-    for (folder, end) in [
-        ("/etc/default/grub.d", ".cfg"),
-        ("/etc/cmdline.d", ".conf"),
-        ("/etc/dracut.conf.d", ".conf"),
-        ("/boot/loader/entries", ".conf"),
-        ("/efi/loader/entries", ".conf"),
-        ("/boot/efi/loader/entries", ".conf"),
-    ] {
-        files.extend(text::read_all(tree, Path::new(folder), end)?);
-    }
-    if let Some(live) = live {
-        files.push(("/proc/cmdline".into(), live.command_line.clone()));
-    }
     let mut found = Vec::new();
-    for (file, text) in files {
-        for (number, line) in text::lines(&text) {
-            let words = || line.split([' ', '\t', '"', '\'']);
-            for value in words().filter_map(|word| word.strip_prefix("resume=")) {
-                if spec::is_shared(value, live) {
-                    found.push(Found {
-                        file: file.clone(),
-                        line: Some(number),
-                        value: value.to_owned(),
-                        is_refused: words().any(|word| word == "noresume"),
-                    });
-                }
-            }
+    for line in command_line::all(tree, live)? {
+        let values = line.words().filter_map(|word| word.strip_prefix("resume="));
+        for value in values.filter(|value| spec::is_shared(value, live)) {
+            found.push(Found {
+                file: line.file.clone(),
+                line: line.number,
+                value: value.to_owned(),
+                is_refused: line.has("noresume"),
+            });
         }
     }
     Ok(found)

@@ -9,75 +9,12 @@ use std::path::Path;
 
 use super::error::Fault;
 use super::files::{Files, Place, is_top};
+use super::header::{HEADER, Header, S_IFDIR, S_IFLNK, S_IFREG};
 use super::limits::Limits;
 
-const HEADER: usize = 110;
-/// The longest name or link target, with its zero byte (`PATH_MAX`).
-const MAX_PATH: u32 = 4096;
 /// The largest file whose contents are kept, in bytes.
 const MAX_KEPT: u32 = 4 << 20;
 const TRAILER: &[u8] = b"TRAILER!!!";
-
-const S_IFMT: u32 = 0o170_000;
-const S_IFDIR: u32 = 0o040_000;
-const S_IFREG: u32 = 0o100_000;
-const S_IFLNK: u32 = 0o120_000;
-
-/// An entry's header.
-#[derive(Clone, Copy, Debug)]
-struct Header {
-    ino: u32,
-    mode: u32,
-    nlink: u32,
-    size: u32,
-    device: (u32, u32),
-    name: u32,
-    /// The sum of the contents' bytes, in the format crc.
-    sum: Option<u32>,
-}
-
-impl Header {
-    fn read(bytes: &[u8]) -> Result<Self, Fault> {
-        let sum = match bytes.get(..6) {
-            Some(b"070701") => false,
-            Some(b"070702") => true,
-            Some(b"070707") => return Err(Fault::OldFormat),
-            _ => return Err(Fault::NoEntry),
-        };
-        let mut fields = [0; 13];
-        let digits = bytes.get(6..HEADER).unwrap_or_default();
-        for (field, digits) in fields.iter_mut().zip(digits.chunks(8)) {
-            for &digit in digits {
-                let digit = char::from(digit).to_digit(16).ok_or(Fault::Header)?;
-                *field = *field << 4 | digit;
-            }
-        }
-        let [
-            ino,
-            mode,
-            _,
-            _,
-            nlink,
-            _,
-            size,
-            major,
-            minor,
-            _,
-            _,
-            name,
-            check,
-        ] = fields;
-        Ok(Self {
-            ino,
-            mode,
-            nlink,
-            size,
-            device: (major, minor),
-            name,
-            sum: sum.then_some(check),
-        })
-    }
-}
 
 /// What is done with an entry's contents.
 #[derive(Debug)]
@@ -173,6 +110,11 @@ impl<'a> Unpacker<'a> {
         (self.entries, self.lost) = (0, 0);
     }
 
+    /// Counts a stream.
+    pub(super) fn begin_stream(&mut self) -> Result<(), Fault> {
+        self.spend(|limits| &mut limits.streams, 1, "archives and streams")
+    }
+
     /// Whether an archive has begun and not ended.
     pub(super) const fn is_open(&self) -> bool {
         self.open
@@ -231,19 +173,10 @@ impl<'a> Unpacker<'a> {
                 if !collect(&mut bytes, HEADER, rest) {
                     return Ok(State::Header(bytes));
                 }
-                let header = Header::read(&bytes)?;
-                if header.name == 0 || header.name > MAX_PATH {
-                    return Err(Fault::Name(header.name));
-                }
-                if header.mode & S_IFMT == S_IFLNK && header.size >= MAX_PATH {
-                    return Err(Fault::LinkTarget(header.size));
-                }
-                Ok(State::Name(header, Vec::new()))
+                Ok(State::Name(Header::read(&bytes)?, Vec::new()))
             }
             State::Name(header, mut bytes) => {
-                let padded =
-                    u64::from(header.name) + padding(HEADER as u64 + u64::from(header.name));
-                if !collect(&mut bytes, padded as usize, rest) {
+                if !collect(&mut bytes, header.padded_name(), rest) {
                     return Ok(State::Name(header, bytes));
                 }
                 let name = bytes.get(..header.name as usize).unwrap_or_default();
@@ -304,7 +237,7 @@ impl<'a> Unpacker<'a> {
         self.entries += 1;
         self.spend(|limits| &mut limits.entries, 1, "entries")?;
         let mut path = name.len() as u64;
-        let kind = header.mode & S_IFMT;
+        let kind = header.kind();
         if kind == S_IFLNK {
             path += u64::from(header.size);
         }
@@ -315,7 +248,11 @@ impl<'a> Unpacker<'a> {
         if kind == S_IFDIR && is_top(name) {
             return Ok(Contents::Skip);
         }
-        let Some(place) = self.files.place(name) else {
+        let place = match kind {
+            S_IFDIR => self.files.place(name),
+            _ => self.place(name),
+        };
+        let Some(place) = place else {
             self.lost += 1;
             return Ok(Contents::Skip);
         };
@@ -326,6 +263,11 @@ impl<'a> Unpacker<'a> {
         };
         self.lost += u64::from(!made);
         Ok(Contents::Skip)
+    }
+
+    /// Where something else than a folder goes. With a slash behind its name it goes nowhere.
+    fn place(&self, name: &[u8]) -> Option<Place> {
+        self.files.place(name).filter(|_| !name.ends_with(b"/"))
     }
 
     fn begin_file(&mut self, header: &Header, place: Place) -> Result<Contents, Fault> {
@@ -368,7 +310,7 @@ impl<'a> Unpacker<'a> {
             Contents::Skip => return Ok(()),
             Contents::Target(name, target) => {
                 let target = until_zero(&target).to_vec();
-                let place = self.files.place(&name).filter(|_| !target.is_empty());
+                let place = self.place(&name);
                 let made = place.is_some_and(|place| self.files.make_link(place, target));
                 self.lost += u64::from(!made);
                 return Ok(());

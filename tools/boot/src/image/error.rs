@@ -44,14 +44,6 @@ pub enum ImageError {
         /// Where, in bytes from the start of the file.
         offset: u64,
     },
-    /// More archives in a row than anybody makes.
-    #[error("the image has more than {limit} archives; byte {offset} was reached")]
-    TooManySegments {
-        /// Where the first one too many begins, in bytes from the start of the file.
-        offset: u64,
-        /// How many there may be.
-        limit: usize,
-    },
     /// Something is wrong in an archive.
     #[error(
         "archive {} of the image ({compression}, from byte {begins}): {fault}, \

@@ -106,6 +106,9 @@ impl Files {
                     if links > MAX_LINKS {
                         return Err(Errno::ELOOP);
                     }
+                    if target.is_empty() {
+                        return Ok(None);
+                    }
                     if target.starts_with(b"/") {
                         trail.clear();
                     }

@@ -6,8 +6,8 @@
 pub(super) struct Limits {
     /// Bytes of the file.
     pub(super) file: u64,
-    /// Archives in a row.
-    pub(super) segments: usize,
+    /// Compressed streams, and archives that are not compressed.
+    pub(super) streams: u64,
     /// Entries in all archives. A large image has 20 000.
     pub(super) entries: u64,
     /// Bytes in names and link targets.
@@ -22,7 +22,7 @@ impl Limits {
     /// Several times what the largest images have that distributions make.
     pub(super) const USUAL: Self = Self {
         file: 2 << 30,
-        segments: 1024,
+        streams: 1 << 16,
         entries: 1 << 18,
         names: 32 << 20,
         unpacked: 4 << 30,

@@ -11,6 +11,7 @@
 mod cpio;
 mod error;
 mod files;
+mod header;
 mod limits;
 mod reader;
 #[cfg(test)]
@@ -172,7 +173,7 @@ impl Image {
             unpacker: Unpacker::new(limits, wants),
             segments: Vec::new(),
         };
-        while reader.segment(limits.segments)? {}
+        while reader.segment()? {}
         if reader.segments.is_empty() {
             // Nothing but zero bytes.
             return Err(ImageError::Unknown { offset: base });

@@ -18,7 +18,7 @@ pub(super) struct Reader<'a, R> {
 
 impl<R: Read> Reader<'_, R> {
     /// Reads the next archive. Whether there was one.
-    pub(super) fn segment(&mut self, limit: usize) -> Result<bool, ImageError> {
+    pub(super) fn segment(&mut self) -> Result<bool, ImageError> {
         let offset = self.source.position();
         if offset == self.base {
             let start = self.peek(FileSystem::MAGIC)?;
@@ -37,9 +37,6 @@ impl<R: Read> Reader<'_, R> {
             [b'0', ..] => Compression::None,
             _ => Compression::of(start).ok_or(ImageError::Unknown { offset })?,
         };
-        if self.segments.len() == limit {
-            return Err(ImageError::TooManySegments { offset, limit });
-        }
         let begins = match compression {
             Compression::None => offset - self.base,
             _ => 0,
@@ -96,6 +93,7 @@ impl<R: Read> Reader<'_, R> {
 
     /// An archive that is not compressed.
     fn plain(&mut self) -> Result<(), Stop> {
+        self.unpacker.begin_stream()?;
         loop {
             let ahead = self.source.fill_buf().map_err(unpack)?;
             if ahead.is_empty() {
@@ -126,6 +124,7 @@ impl<R: Read> Reader<'_, R> {
 
     fn stream(&mut self, compression: Compression) -> Result<(), Stop> {
         let unpacker = &mut self.unpacker;
+        unpacker.begin_stream()?;
         // What a file system is known by is in the first bytes, and they may come in pieces.
         let mut start = Vec::new();
         let mut is_start = unpacker.position == 0;

@@ -6,7 +6,7 @@ use super::directive::{Directive, Ignored, parse};
 use super::lines::logical;
 use super::sources::{Dialect, MAX_TOTAL, Source, State, kmod, unreadable};
 use super::{normalise, shown};
-use crate::notice::{Notice, Oddity, Place};
+use crate::notice::{Notice, Oddity, Place, keep};
 use crate::tree::{Kind, Tree};
 
 /// How deep `include` may lead. module-init-tools would go on for ever.
@@ -123,7 +123,7 @@ impl Reader<'_> {
                         self.any(&path.join(name), depth + 1);
                     }
                 }
-                Err(error) => self.config.notices.push(unreadable(path, error)),
+                Err(error) => keep(&mut self.config.notices, unreadable(path, error)),
             },
             Ok(None) if depth == 0 => {}
             _ => {
@@ -150,7 +150,7 @@ impl Reader<'_> {
                 return false;
             }
             Err(error) => {
-                self.config.notices.push(unreadable(path, error));
+                keep(&mut self.config.notices, unreadable(path, error));
                 return false;
             }
         };
@@ -197,11 +197,8 @@ impl Reader<'_> {
     }
 
     fn odd(&mut self, file: &Path, line: Option<u32>, oddity: Oddity) {
-        self.config.notices.push(Notice {
-            file: file.to_owned(),
-            line,
-            oddity,
-        });
+        let file = file.to_owned();
+        keep(&mut self.config.notices, Notice { file, line, oddity });
     }
 }
 

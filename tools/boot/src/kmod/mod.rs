@@ -1,6 +1,6 @@
 //! kmod's rules: with which parameters a module is loaded, and by whose line.
 //!
-//! [`Config::read`] reads modprobe.d of a [`Tree`] as `modprobe` and udev do; [`Config::load`]
+//! [`Config::read`] reads modprobe.d of a [`Tree`](crate::Tree) as `modprobe` and udev do; [`Config::load`]
 //! says what becomes of a module, and [`effective`] the same with the kernel's command line, which
 //! comes last and so beats the files. What kmod passes on is taken apart as the kernel does
 //! ([`Parameter`], [`Bool`]).

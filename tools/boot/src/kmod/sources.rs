@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use crate::notice::{Notice, Oddity};
+use crate::notice::{Notice, Oddity, keep};
 use crate::tree::{Kind, Tree, TreeError};
 
 /// Who reads the files.
@@ -20,7 +20,7 @@ pub enum Dialect {
 }
 
 /// How much is read of all files together, in bytes.
-pub const MAX_TOTAL: usize = 64 << 20;
+pub const MAX_TOTAL: usize = 16 << 20;
 
 /// kmod's folders. A name in an earlier one hides the same name in later ones.
 const FOLDERS: [&str; 5] = [
@@ -103,7 +103,7 @@ fn names(tree: &dyn Tree, folder: &Path, notices: &mut Vec<Notice>) -> Vec<(OsSt
         }
         Ok(Some(Kind::Folder)) => tree.list(folder),
         Ok(Some(Kind::Other)) => {
-            notices.push(other(tree, folder));
+            keep(notices, other(tree, folder));
             return Vec::new();
         }
         Err(error) => Err(error),
@@ -114,7 +114,7 @@ fn names(tree: &dyn Tree, folder: &Path, notices: &mut Vec<Notice>) -> Vec<(OsSt
             .map(|name| (name.clone(), folder.join(name)))
             .collect(),
         Err(error) => {
-            notices.push(unreadable(folder, error));
+            keep(notices, unreadable(folder, error));
             Vec::new()
         }
     }
@@ -133,21 +133,13 @@ fn state(tree: &dyn Tree, name: &OsStr, path: &Path, notices: &mut Vec<Notice>) 
         return matches!(kind, Ok(Some(Kind::File))).then_some(State::NoSuffix);
     }
     if name.to_str().is_none() {
-        notices.push(Notice {
-            file: path.to_owned(),
-            line: None,
-            oddity: Oddity::Name,
-        });
+        keep(notices, about(path, Oddity::Name));
     }
     match kind {
         Ok(Some(Kind::File)) => Some(State::Read),
         Ok(None) => None,
         Ok(Some(Kind::Folder)) => {
-            notices.push(Notice {
-                file: path.to_owned(),
-                line: None,
-                oddity: Oddity::Folder,
-            });
+            keep(notices, about(path, Oddity::Folder));
             None
         }
         Ok(Some(Kind::Other)) if is_null(tree, path) => Some(State::Masked),
@@ -155,11 +147,11 @@ fn state(tree: &dyn Tree, name: &OsStr, path: &Path, notices: &mut Vec<Notice>) 
             let notice = other(tree, path);
             // kmod 34 passes over a link that leads nowhere; anything else has the name.
             let claims = matches!(notice.oddity, Oddity::Special);
-            notices.push(notice);
+            keep(notices, notice);
             claims.then_some(State::Skipped)
         }
         Err(error) => {
-            notices.push(unreadable(path, error));
+            keep(notices, unreadable(path, error));
             Some(State::Skipped)
         }
     }
@@ -190,17 +182,17 @@ fn other(tree: &dyn Tree, path: &Path) -> Notice {
         Ok(None) => Oddity::Special,
         Err(error) => Oddity::Unreadable(error),
     };
+    about(path, oddity)
+}
+
+pub(super) fn unreadable(path: &Path, error: TreeError) -> Notice {
+    about(path, Oddity::Unreadable(error))
+}
+
+fn about(path: &Path, oddity: Oddity) -> Notice {
     Notice {
         file: path.to_owned(),
         line: None,
         oddity,
-    }
-}
-
-pub(super) fn unreadable(path: &Path, error: TreeError) -> Notice {
-    Notice {
-        file: path.to_owned(),
-        line: None,
-        oddity: Oddity::Unreadable(error),
     }
 }

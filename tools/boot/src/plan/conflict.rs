@@ -50,7 +50,7 @@ impl fmt::Display for Conflict {
         write!(f, "{place}: ")?;
         let comes = match is_command_line {
             true => "the kernel's command line beats every file",
-            false => "it comes after ours",
+            false => "it wins over ours",
         };
         match why {
             Why::Value { exclusive } => {
@@ -73,6 +73,15 @@ pub(crate) fn setting(config: &Config, driver: &str) -> Option<(Bool, Place)> {
     let outcome = kmod::effective(config, None, driver, asked(driver));
     let setting = outcome.setting("exclusive_login")?;
     Some((setting.value, setting.parameter.place.clone()))
+}
+
+/// Everything that a driver's parameter is set to, in the order in which it is read.
+pub(crate) fn settings(config: &Config, driver: &str) -> Vec<(Bool, Place)> {
+    let outcome = kmod::effective(config, None, driver, asked(driver));
+    let parameters = outcome.parameters().iter();
+    let own = parameters.filter(|parameter| parameter.is("exclusive_login"));
+    own.map(|parameter| (parameter.as_bool(), parameter.place.clone()))
+        .collect()
 }
 
 /// How udev asks for a module.

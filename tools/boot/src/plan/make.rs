@@ -11,9 +11,9 @@ use super::{Conflict, FileChange, KernelState, Plan, PlanError, Request, ToolWis
 use super::{conflict, text};
 use crate::boot_loader::{Layout, Unified};
 use crate::change::{ChangeError, Edit, Owner, State};
-use crate::guard::{self, Guard, Live};
+use crate::guard::{self, Danger, Guard, Live};
 use crate::kernels::{self, Kernel};
-use crate::kmod::{self, Config, Dialect};
+use crate::kmod::{self, Bool, Config, Dialect};
 use crate::notice::Notice;
 use crate::root::Root;
 use crate::tool::{Remark, Ruler, Tool};
@@ -60,6 +60,9 @@ impl Plan {
             draft.clear_the_way(kernel, dialect, &request, &lines)?;
             let after = Config::read(&draft.after, dialect);
             remarks.extend(lines.remarks(kernel, &after, &request));
+            if let (Some(driver), Some(exclusive)) = (kernel.driver, request.wanted.exclusive()) {
+                remarks.extend(beaten(&now, &after, driver, exclusive));
+            }
         }
         let mut states = Vec::new();
         for kernel in kernels {
@@ -89,13 +92,14 @@ impl Plan {
             }
             states.push(state);
         }
-        remarks.extend(draft.advice.iter().map(|advice| Remark {
-            file: PathBuf::from("/"),
-            line: None,
-            text: advice.clone(),
-            is_to_do: true,
-        }));
         let dangers = guard::dangers(&draft.after, live)?;
+        remarks.extend(
+            draft
+                .advice
+                .iter()
+                .map(|advice| Remark::of_none(advice.clone(), false)),
+        );
+        remarks.extend(left_open(&request, &dangers));
         // One rescue image, one hint: the kernels share them.
         let mut known = Vec::new();
         remarks.retain(|remark| {
@@ -127,6 +131,11 @@ fn tool(root: &Root, request: &Request) -> Result<(Ruler, Option<Tool>), PlanErr
     let tool = match (request.tool, &ruler) {
         (ToolWish::Tool(tool), _) => Some(tool),
         (ToolWish::Auto, Ruler::Tool(tool)) => Some(*tool),
+        (ToolWish::Auto, Ruler::Either(..))
+            if request.wanted == Wanted::AsBefore && !request.images =>
+        {
+            None
+        }
         (ToolWish::Auto, Ruler::Either(one, other)) => {
             return Err(PlanError::WhichTool(*one, *other));
         }
@@ -266,6 +275,40 @@ fn stacks(root: &Root, kernels: &[Chosen], remarks: &mut Vec<Remark>) -> Result<
         }
     }
     Ok(stacks)
+}
+
+/// What was to be kept away from the disk, and is not.
+fn left_open(request: &Request, dangers: &[Danger]) -> Vec<Remark> {
+    let open = dangers
+        .iter()
+        .filter(|danger| request.guards.contains(&danger.guard) && !danger.is_stopped);
+    open.map(|danger| Remark {
+        file: danger.file.clone().unwrap_or_default(),
+        line: danger.line,
+        text: format!("no file of ours stops this: {}", danger.remedy),
+        is_to_do: true,
+    })
+    .collect()
+}
+
+/// Lines of others that say otherwise, and are beaten by ours.
+fn beaten(config: &Config, after: &Config, driver: &str, wanted: bool) -> Vec<Remark> {
+    let Some((value, _)) = conflict::setting(after, driver) else {
+        return Vec::new();
+    };
+    let wins = if wanted { Bool::On } else { Bool::Off };
+    let places = conflict::settings(config, driver);
+    let others = places
+        .into_iter()
+        .filter(|(said, _)| *said != wins && value == wins);
+    others
+        .map(|(_, place)| Remark {
+            file: place.file,
+            line: place.line.try_into().ok(),
+            text: format!("says otherwise to {driver}; what is written comes later, and wins"),
+            is_to_do: false,
+        })
+        .collect()
 }
 
 fn odd(notice: &Notice) -> Remark {
@@ -519,7 +562,7 @@ impl<'a> Draft<'a> {
             let Ok(Some(seen)) = root.read(&path) else {
                 continue;
             };
-            if files::is_ours(&seen) && !self.files.contains_key(&path) {
+            if files::is_ours(&seen) && self.state.original(&path).is_none() {
                 self.set(&path, Some(seen), None, Owner::Nobody, false, "it is ours");
             }
         }

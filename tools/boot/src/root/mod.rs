@@ -21,6 +21,10 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use crate::tree::{Kind, MAX_FILE, Tree, TreeError};
 
+/// How often a path is tried that cannot be followed because others rename at the same time. Each
+/// attempt has its own chance, so this many are enough however busy they are.
+const ATTEMPTS: usize = 128;
+
 /// The tree of a system.
 #[derive(Debug)]
 pub struct Root {
@@ -93,11 +97,14 @@ impl Root {
         let how = OpenHow::new()
             .flags(flags | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        match openat2(&self.folder, inside(path), how) {
-            Ok(opened) => Ok(Some(opened)),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            Err(errno) => Err(errno.into()),
+        // By openat2(2) a `..` cannot be followed while anything is renamed or mounted anywhere.
+        for _ in 1..ATTEMPTS {
+            match openat2(&self.folder, inside(path), how) {
+                Err(Errno::EAGAIN) => {}
+                opened => return found(opened),
+            }
         }
+        found(openat2(&self.folder, inside(path), how))
     }
 
     /// What is at a path, after following links. `None` if there is nothing.
@@ -116,6 +123,14 @@ impl Root {
     pub fn stat_link(&self, path: &Path) -> io::Result<Option<FileStat>> {
         let opened = self.open_at(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?;
         Ok(opened.map(fstat).transpose()?)
+    }
+}
+
+fn found(opened: nix::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
+    match opened {
+        Ok(opened) => Ok(Some(opened)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 

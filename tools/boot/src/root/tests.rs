@@ -30,6 +30,18 @@ fn links_lead_to_places_in_the_tree_and_never_out_of_it() {
 }
 
 #[test]
+fn what_a_link_says_is_told_without_following_it() {
+    let (folder, root) = tree();
+    let link = |name: &str| root.link(Path::new(name)).unwrap();
+    symlink("../dev/null", folder.path().join("etc/mask")).unwrap();
+    symlink("etc", folder.path().join("other")).unwrap();
+    assert_eq!(link("/etc/mask"), Some("../dev/null".into()));
+    assert_eq!(link("/other/mask"), Some("../dev/null".into()));
+    assert_eq!(link("/etc"), None);
+    assert_eq!(link("/nowhere"), None);
+}
+
+#[test]
 fn what_is_no_file_is_refused_without_waiting_for_it() {
     let (folder, root) = tree();
     mkfifo(&folder.path().join("etc/fifo"), Mode::S_IRWXU).unwrap();
@@ -67,4 +79,29 @@ fn only_the_top_of_this_machine_is_live() {
     assert!(Root::open(Path::new("/..")).unwrap().is_live());
     let error = Root::open(&folder.path().join("missing")).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
+}
+
+#[test]
+fn what_others_rename_at_the_same_time_is_no_failure() {
+    let (folder, root) = tree();
+    fs::write(folder.path().join("etc/file"), "").unwrap();
+    symlink("../etc/../etc/file", folder.path().join("etc/link")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| elsewhere.path().join(name));
+    fs::write(&one, "").unwrap();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::rename(&one, &other).unwrap();
+                fs::rename(&other, &one).unwrap();
+            }
+        });
+        let found: Vec<_> = (0..20_000)
+            .map(|_| root.is_file(Path::new("/etc/link")))
+            .collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let failed = found.iter().find(|found| !matches!(found, Ok(true)));
+        assert!(failed.is_none(), "{failed:?}");
+    });
 }

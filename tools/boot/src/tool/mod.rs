@@ -2,7 +2,7 @@
 //!
 //! A tool has a drop-in folder or something like it, a name for its images, and a command that
 //! makes one. [`Ruler::find`] tells which tool rules a system; [`Tool::drop_in`],
-//! [`Tool::images`] and [`Image::commands`] are what differs between them.
+//! [`Tool::images`] and [`Image::command`] are what differs between them.
 
 mod dracut;
 mod find;
@@ -186,7 +186,7 @@ impl Image {
 /// Something about a file of the system that a user should know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Remark {
-    /// The file.
+    /// The file; empty if it is about none.
     pub file: PathBuf,
     /// Its line, from 1.
     pub line: Option<usize>,
@@ -196,9 +196,22 @@ pub struct Remark {
     pub is_to_do: bool,
 }
 
+impl Remark {
+    /// One that is about no file.
+    pub(crate) fn of_none(text: String, is_to_do: bool) -> Self {
+        Self {
+            file: PathBuf::new(),
+            line: None,
+            text,
+            is_to_do,
+        }
+    }
+}
+
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
+            _ if self.file.as_os_str().is_empty() => f.write_str(&self.text),
             Some(line) => write!(f, "{}:{line}: {}", self.file.display(), self.text),
             None => write!(f, "{}: {}", self.file.display(), self.text),
         }

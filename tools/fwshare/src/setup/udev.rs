@@ -54,6 +54,17 @@ pub(crate) fn run(args: &SetupUdevArgs) -> Result<(), Failure> {
         true => root.read(path).map_err(|error| unreadable(&error))?,
         false => None,
     };
+    let head = HEAD.replace("setup-initramfs", "setup-udev");
+    if seen
+        .as_ref()
+        .is_some_and(|seen| !seen.starts_with(head.as_bytes()))
+    {
+        return Err(Failure::new(
+            Exit::Conflict,
+            format!("{RULES} is somebody else's, and was not changed"),
+        )
+        .advise("give it another name"));
+    }
     let to = (!args.remove).then(|| rules(&args.group).into_bytes());
     let changed = seen != to;
     let diff = match changed {

@@ -136,3 +136,40 @@ fn what_can_neither_be_done_nor_taken_back_is_finished_later() {
     system.restore();
     assert_eq!(system.tree(), before);
 }
+
+#[test]
+fn a_file_keeps_its_acl_and_takes_none_from_its_folder() {
+    let system = System::new();
+    let (file, folder) = (system.at(MODULES), system.at("/etc/initramfs-tools"));
+    // Version 2; then tag, permissions and ID of the owner, one user, group, mask and others.
+    let acl = |user: u8| {
+        let mut bytes = vec![2, 0, 0, 0];
+        for (tag, may, id) in [
+            (0x01, 6, u32::MAX),
+            (0x02, 4, u32::from(user)),
+            (0x04, 4, u32::MAX),
+            (0x10, 4, u32::MAX),
+            (0x20, 0, u32::MAX),
+        ] {
+            bytes.extend([tag, 0, may, 0]);
+            bytes.extend(id.to_le_bytes());
+        }
+        bytes
+    };
+    const ACL: &str = "system.posix_acl_access";
+    if let Err(error) = xattr::set(&file, ACL, &acl(33)) {
+        assert!(std::env::var_os("CI").is_none(), "{error}");
+        eprintln!("skipped: the folder for temporary files has no ACLs: {error}");
+        return;
+    }
+    xattr::set(&folder, "system.posix_acl_default", &acl(44)).unwrap();
+    let before = file.metadata().unwrap().mode();
+    apply(&system.root, &system.usual()).unwrap();
+    assert_eq!(xattr::get(&file, ACL).unwrap(), Some(acl(33)));
+    assert_eq!(file.metadata().unwrap().mode(), before);
+
+    xattr::remove(&file, ACL).unwrap();
+    let edit = system.edit(MODULES, Some("again\n"), Owner::Theirs);
+    apply(&system.root, &[edit]).unwrap();
+    assert_eq!(xattr::get(&file, ACL).unwrap(), None);
+}

@@ -1,3 +1,6 @@
+use nix::mount::MsFlags;
+use nix::sched::{CloneFlags, unshare};
+
 use super::*;
 
 fn told(system: &System, path: &str) -> Option<Refusal> {
@@ -105,4 +108,45 @@ fn one_run_at_a_time() {
     assert!(busy(recover(&system.root).unwrap_err()));
     drop(lock);
     apply(&system.root, &system.usual()).unwrap();
+}
+
+#[test]
+fn a_read_only_system_is_said_to_be_one_before_anything_is_written() {
+    if !nix::unistd::Uid::effective().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "this test needs root");
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let system = System::new();
+    // The mounts of this thread are its own.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let mount = |from: Option<&Path>, to: &Path, flags| {
+        let none = None::<&str>;
+        nix::mount::mount(from, to, none, flags, none).unwrap();
+    };
+    let folder = system.folder.path();
+    let bind = MsFlags::MS_BIND;
+    mount(None, Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+    mount(Some(folder), folder, bind);
+    mount(
+        None,
+        folder,
+        bind | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY,
+    );
+    let root = Root::open(folder).unwrap();
+    for result in [
+        check(&root, &system.usual()),
+        apply(&root, &system.usual()).map(drop),
+    ] {
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "cannot write in /etc/modprobe.d: Read-only file system (os error 30)"
+        );
+    }
+    // What is there already needs no writing.
+    let there = Edit {
+        to: system.read(MODULES),
+        ..system.edit(MODULES, None, Owner::Theirs)
+    };
+    apply(&root, &[there]).unwrap();
 }

@@ -48,7 +48,14 @@ fn piece() -> impl Strategy<Value = &'static str> {
 }
 
 fn lines() -> impl Strategy<Value = String> {
-    prop::collection::vec(piece(), 0..40).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(piece(), 0..40).prop_map(|pieces| {
+        let text = pieces.concat();
+        // kmod 30 reads a backslash that is a file's last byte as if one more came behind it.
+        if text.ends_with('\\') {
+            return text + "\n";
+        }
+        text
+    })
 }
 
 proptest! {
@@ -66,9 +73,9 @@ proptest! {
         let line = CommandLine::parse(&line, &Place::new("/proc/cmdline", 1));
         for config in [system.config(), system.old_config()] {
             for by in [By::Name("sbp2"), By::Modalias(SBP2_UNIT), By::Dependency] {
-                effective(&config, Some(&line), "firewire-sbp2", by);
+                let _ = effective(&config, Some(&line), "firewire-sbp2", by);
             }
-            hints(&system.root(), &config);
+            let _ = hints(&system.root(), &config);
         }
     }
 }

@@ -25,6 +25,11 @@ fn what_cannot_be_read_is_named_and_the_rest_is_read() {
     let system = System::new(&[
         OURS,
         ("lib/modprobe.d/fifo.conf", b"options firewire-sbp2 x\n"),
+        // A link that leads nowhere does not hide it.
+        (
+            "lib/modprobe.d/dangling.conf",
+            b"options firewire-sbp2 lib\n",
+        ),
     ]);
     fs::create_dir_all(system.at("etc/modprobe.d/dir.conf/x.conf")).unwrap();
     system.link("etc/modprobe.d/dangling.conf", "/nowhere");
@@ -41,7 +46,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_read() {
     let config = system.config();
     assert_eq!(
         words(&config.load("firewire-sbp2", BY)),
-        "exclusive_login=N odd"
+        "lib exclusive_login=N odd"
     );
     let said = notices(&config);
     let expected = [
@@ -92,11 +97,28 @@ fn lines_that_are_ignored_are_named() {
         ]
         .map(|line| format!("/etc/modprobe.d/a.conf:{line}"))
     );
-    // kmod calls each of them a bad line; those it passes on it does not mention.
+    // What it passes on modprobe does not mention, and of "include" not the line.
     let Some(kmod) = Kmod::new() else { return };
     let said = kmod.verdict(&system, BY).1;
-    assert_eq!(said.matches("ignoring bad line").count(), 8, "{said}");
+    let lines = said
+        .split(" line ")
+        .filter_map(|rest| rest.split_once(": ignoring"));
+    let lines: Vec<&str> = lines.map(|(number, _)| number).collect();
+    assert_eq!(
+        lines,
+        ["1", "2", "3", "4", "9", "10", "11", "12", "13"],
+        "{said}"
+    );
     assert_eq!(said.matches("deprecated").count(), 1, "{said}");
+}
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_not_listed_line_by_line() {
+    let system = System::new(&[("etc/modprobe.d/a.conf", "x\n".repeat(5000).as_bytes())]);
+    let config = system.config();
+    assert_eq!(config.notices().len(), 1001);
+    let last = notices(&config).pop().unwrap();
+    assert_eq!(last, "/etc/modprobe.d/a.conf:1001: there is more like this");
 }
 
 #[test]

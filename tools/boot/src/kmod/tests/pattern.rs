@@ -53,9 +53,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn libc_agrees(pattern in "([ab*?]|\\[[!^]?[]a]?[ab-]{1,3}\\]){0,6}", name in "[ab\\]-]{0,6}") {
-        // What a range from a higher to a lower letter means, and where one ends, is nobody's rule.
-        prop_assume!(!pattern.contains("b-a") && !pattern.contains("--") && !pattern.contains("]-"));
+    fn libc_agrees(
+        pattern in "([ab*?]|\\[[!^]?(a|b|ab|a-b|b-|-|-a|\\]|\\]b|a-bb|!)\\]|\\[a){0,6}",
+        name in "[ab\\]!-]{0,6}",
+    ) {
         let ours = matches(pattern.as_bytes(), name.as_bytes());
         prop_assert_eq!(ours, fnmatch(&pattern, &name), "{} {}", pattern, name);
     }
