@@ -46,11 +46,8 @@ fn an_option_in_modprobe_d_alone_does_not_reach_dracuts_image() {
     let Some(system) = System::new("trixie-dracut") else {
         return;
     };
-    let (image, kernel) = (system.image_name(), &system.kernel);
-    system.sh(&format!(
-        "echo options firewire-sbp2 exclusive_login=0 > /etc/modprobe.d/fwshare.conf
-         dracut --force {image} {kernel}"
-    ));
+    system.sh("echo options firewire-sbp2 exclusive_login=0 > /etc/modprobe.d/fwshare.conf");
+    system.rebuild();
     if let Some(seen) = Observed::boot(&system, "size=1M", "") {
         seen.judge(Some("Y"));
     }

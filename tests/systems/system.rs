@@ -89,6 +89,15 @@ impl System {
         said.stdout
     }
 
+    /// Has its own tool make the image anew, as it does for a new kernel.
+    pub(crate) fn rebuild(&self) {
+        let (image, kernel) = (self.image_name(), &self.kernel);
+        self.sh(&match self.has_dracut() {
+            true => format!("dracut --force {image} {kernel}"),
+            false => format!("update-initramfs -u -k {kernel}"),
+        });
+    }
+
     /// Runs a program in the system, as its root, with /proc, /sys and /dev. These are gone with it.
     pub(crate) fn run<A: AsRef<OsStr>>(&self, command: impl IntoIterator<Item = A>) -> Said {
         let unshare = judge("unshare").expect("was there a moment ago");

@@ -4,7 +4,7 @@
 //! that cannot be written, and a /dev with nothing in it but what programs take for granted.
 //! Nothing of that can be seen from outside, and it is gone with the process.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -12,15 +12,23 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
-use nix::unistd::{chdir, chroot, close};
+use nix::unistd::{chdir, chroot, close, symlinkat};
 
 use crate::root::Root;
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Links that systems have there. Without `fd`, bash has no `<(…)`; dracut uses it and goes on with
+/// what it did not get.
+const LINKS: [(&str, &CStr); 4] = [
+    ("fd", c"/proc/self/fd"),
+    ("stdin", c"fd/0"),
+    ("stdout", c"fd/1"),
+    ("stderr", c"fd/2"),
+];
 
 /// All that is needed after the fork, where memory is no longer to be asked for.
 pub(super) struct Inside {
@@ -30,6 +38,8 @@ pub(super) struct Inside {
     dev: CString,
     /// Each with its place.
     devices: Vec<(CString, CString)>,
+    /// The places of [`LINKS`].
+    links: Vec<CString>,
 }
 
 impl Inside {
@@ -56,7 +66,9 @@ impl Inside {
                 path(&dev.join(device))?,
             ));
         }
+        let links = LINKS.map(|(link, _)| path(&dev.join(link)));
         Ok(Self {
+            links: links.into_iter().collect::<io::Result<_>>()?,
             root: path(root.path())?,
             proc: path(&root.outside(Path::new("/proc")))?,
             sys: path(&root.outside(Path::new("/sys")))?,
@@ -120,6 +132,9 @@ impl Inside {
                 MsFlags::MS_BIND,
                 NONE,
             )?;
+        }
+        for (place, (_, target)) in self.links.iter().zip(LINKS) {
+            symlinkat(target, AT_FDCWD, place.as_c_str())?;
         }
         chroot(self.root.as_c_str())?;
         chdir(c"/")
