@@ -8,8 +8,9 @@ use super::store::{self, Stored};
 use super::{Edit, Owner};
 use crate::Root;
 
-/// Beside a file, what somebody had made of it before it was undone. No tool reads
-/// configuration from a name that ends like this.
+/// Beside a file, what somebody had made of it before it was undone. The `~` is for
+/// initramfs-tools, which runs hooks and reads conf.d whatever other end their names have; the
+/// others want one of their own.
 const SAVED: &str = "fwshare-saved";
 
 /// What earlier changes did to a system.
@@ -126,7 +127,7 @@ impl Undo {
     }
 
     /// The original comes back. If somebody else has changed the file, theirs is kept beside it
-    /// (`FILE.fwshare-saved`, or with a number after that); if they removed it, it stays removed.
+    /// (`FILE.fwshare-saved~`, or with a number before the `~`); if they removed it, it stays removed.
     #[must_use]
     pub fn restore(self) -> Vec<Edit> {
         let is_gone = self.present.is_none() && self.original.written.is_some();
@@ -169,6 +170,7 @@ fn free(root: &Root, file: &Path) -> Result<PathBuf, ChangeError> {
         if number > 0 {
             name.push(format!("-{number}"));
         }
+        name.push("~");
         let path = PathBuf::from(name);
         let stat = root.stat_link(&path);
         if stat
