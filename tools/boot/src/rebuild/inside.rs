@@ -4,7 +4,7 @@
 //! that cannot be written, and a /dev with nothing in it but what programs take for granted.
 //! Nothing of that can be seen from outside, and it is gone with the process.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -12,15 +12,22 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::Mode;
-use nix::unistd::{chdir, chroot, close};
+use nix::sys::stat::{Mode, SFlag};
+use nix::unistd::{chdir, chroot, close, symlinkat};
 
 use crate::root::Root;
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// bash's `<(…)` goes by /dev/fd, without which mkinitcpio does not begin.
+const LINKS: [(&str, &CStr); 4] = [
+    ("fd", c"/proc/self/fd"),
+    ("stdin", c"/proc/self/fd/0"),
+    ("stdout", c"/proc/self/fd/1"),
+    ("stderr", c"/proc/self/fd/2"),
+];
 
 /// All that is needed after the fork, where memory is no longer to be asked for.
 pub(super) struct Inside {
@@ -30,6 +37,8 @@ pub(super) struct Inside {
     dev: CString,
     /// Each with its place.
     devices: Vec<(CString, CString)>,
+    /// Where each leads, and its place.
+    links: Vec<(&'static CStr, CString)>,
 }
 
 impl Inside {
@@ -38,8 +47,7 @@ impl Inside {
         for folder in ["/proc", "/sys", "/dev"] {
             let stat = root.stat_link(Path::new(folder))?;
             let is_folder = stat.is_some_and(|stat| {
-                nix::sys::stat::SFlag::from_bits_truncate(stat.st_mode)
-                    .contains(nix::sys::stat::SFlag::S_IFDIR)
+                SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
             });
             if !is_folder {
                 return Err(io::Error::other(format!(
@@ -56,7 +64,12 @@ impl Inside {
                 path(&dev.join(device))?,
             ));
         }
+        let links = LINKS.iter().map(|(link, target)| {
+            let place = path(&dev.join(link))?;
+            Ok((*target, place))
+        });
         Ok(Self {
+            links: links.collect::<io::Result<_>>()?,
             root: path(root.path())?,
             proc: path(&root.outside(Path::new("/proc")))?,
             sys: path(&root.outside(Path::new("/sys")))?,
@@ -80,7 +93,7 @@ impl Inside {
     }
 
     fn begin(&self) -> Result<(), Errno> {
-        const NONE: Option<&std::ffi::CStr> = None;
+        const NONE: Option<&CStr> = None;
         unshare(CloneFlags::CLONE_NEWNS)?;
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(NONE, c"/", NONE, private, NONE)?;
@@ -120,6 +133,9 @@ impl Inside {
                 MsFlags::MS_BIND,
                 NONE,
             )?;
+        }
+        for (target, place) in &self.links {
+            symlinkat(*target, AT_FDCWD, place.as_c_str())?;
         }
         chroot(self.root.as_c_str())?;
         chdir(c"/")

@@ -73,15 +73,21 @@ pub(crate) fn initramfs(args: &SetupInitramfsArgs) -> Result<(), Failure> {
         now::check(&sysfs)?;
     }
     let mut outcome = Outcome::default();
-    let failed = carry_out(&plan, &root, args.json, &mut outcome)?;
+    carry_out(&plan, &root, args.json, &mut outcome)?;
     if let Some(exclusive) = plan.request.wanted.exclusive().filter(|_| args.now) {
-        let now = now::apply(&sysfs, exclusive)?;
+        let now = match now::apply(&sysfs, exclusive) {
+            Ok(now) => now,
+            Err(failure) => {
+                let failure = failure.advise("the files are written, whatever runs now");
+                return finish(args, &plan, &root, &outcome, Err(failure));
+            }
+        };
         if !args.json {
             output::print(&format!("{}\n", now.described()))?;
         }
         outcome.now = Some(now);
     }
-    let end = end(&plan, failed, outcome.now.is_some());
+    let end = end(&plan, &outcome);
     finish(args, &plan, &root, &outcome, end)
 }
 
@@ -147,12 +153,7 @@ fn recover(root: &Root) -> Result<(), Failure> {
     Ok(())
 }
 
-fn carry_out(
-    plan: &Plan,
-    root: &Root,
-    quiet: bool,
-    outcome: &mut Outcome,
-) -> Result<usize, Failure> {
+fn carry_out(plan: &Plan, root: &Root, quiet: bool, outcome: &mut Outcome) -> Result<(), Failure> {
     let stop = Stop::on_signals("putting an unfinished image away")?;
     let is_stopped = Cell::new(false);
     let stopped = || {
@@ -181,8 +182,10 @@ fn carry_out(
 }
 
 /// How it ended.
-fn end(plan: &Plan, failed: usize, now: bool) -> Result<String, Failure> {
+fn end(plan: &Plan, outcome: &Outcome) -> Result<String, Failure> {
     let wanted = plan.request.wanted;
+    let now = outcome.now.is_some();
+    let failed = plan.images_to_make().count() - outcome.in_place();
     if failed > 0 {
         return Err(Failure::new(
             Exit::NoImage,
@@ -190,6 +193,12 @@ fn end(plan: &Plan, failed: usize, now: bool) -> Result<String, Failure> {
         )
         .advise("the files are written: run it again when the cause is mended")
         .advise("or bring everything back: fwshare setup-initramfs --remove"));
+    }
+    let left: Vec<_> = outcome.left().collect();
+    if !left.is_empty() {
+        let message = "the images are in place, but what has to follow them was not done; run it:";
+        let failure = Failure::new(Exit::Partly, message);
+        return Err(left.into_iter().fold(failure, Failure::advise));
     }
     if plan.lacks_tool() {
         let failure = Failure::new(
