@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::command_lines::CommandLines;
 use super::files::{self, Place as Where, Stacks};
-use super::image::{Expected, ImageState};
+use super::image::{Expected, ImageState, Inside};
 use super::overlay::Overlay;
 use super::{Conflict, FileChange, KernelState, Plan, PlanError, Request, ToolWish, Wanted};
 use super::{conflict, text};
@@ -36,10 +36,10 @@ impl Plan {
         }
         let (ruler, tool) = tool(root, &request)?;
         let mut remarks = Vec::new();
-        let kernels = chosen(root, &request, &mut remarks)?;
-        let stacks = stacks(root, &kernels, &mut remarks)?;
+        let (kernels, others) = chosen(root, &request, &mut remarks)?;
+        let stacks = stacks(root, &kernels, &others, &mut remarks)?;
         let mut draft = Draft::new(root, &state);
-        let dialect = files::dialect(root, stacks)?;
+        let dialect = files::dialect(root, stacks);
         match request.wanted.exclusive() {
             Some(exclusive) => {
                 draft.write(root, &request, tool, stacks, dialect, exclusive, live)?;
@@ -61,7 +61,7 @@ impl Plan {
             let after = Config::read(&draft.after, dialect);
             remarks.extend(lines.remarks(kernel, &after, &request));
             if let (Some(driver), Some(exclusive)) = (kernel.driver, request.wanted.exclusive()) {
-                remarks.extend(beaten(&now, &after, driver, exclusive));
+                remarks.extend(beaten(&after, driver, exclusive));
             }
         }
         let mut states = Vec::new();
@@ -77,14 +77,21 @@ impl Plan {
             if let Some(tool) = tool.filter(|_| driver.is_some() && !kernel.is_built_in) {
                 let images = tool.images(root, state.kernel.version().as_str())?;
                 remarks.extend(images.others);
+                let after = Config::read(&draft.after, dialect);
                 let expected = Expected {
                     kernel: state.kernel.clone(),
                     tool,
                     modules: kernel.modules.clone(),
                     exclusive: request.wanted.exclusive(),
-                    files: draft.in_image(tool, dialect),
+                    otherwise: driver
+                        .and_then(|driver| conflict::setting(&after, driver))
+                        .map(|(value, _)| value),
+                    files: draft.in_image(tool, dialect, request.wanted)?,
                 };
-                for image in images.images {
+                for mut image in images.images {
+                    if request.wanted == Wanted::AsBefore {
+                        image.recipe.leave_ours_out();
+                    }
                     let image = ImageState::look(root, image, expected.clone(), &request)?;
                     state.images.push(image);
                 }
@@ -183,11 +190,12 @@ impl Chosen {
     }
 }
 
+/// The kernels that were asked for, and the others.
 fn chosen(
     root: &Root,
     request: &Request,
     remarks: &mut Vec<Remark>,
-) -> Result<Vec<Chosen>, PlanError> {
+) -> Result<(Vec<Chosen>, Vec<Chosen>), PlanError> {
     let all = kernels::find(root)?;
     let version = |kernel: &Kernel| kernel.version().as_str().to_owned();
     let installed: Vec<_> = all.iter().map(version).collect();
@@ -203,9 +211,12 @@ fn chosen(
     }
     let is_wanted =
         |kernel: &Kernel| request.kernels.is_empty() || request.kernels.contains(&version(kernel));
-    let chosen: Vec<_> = all.into_iter().filter(is_wanted).map(Chosen::new).collect();
+    let (chosen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_wanted);
+    let chosen: Vec<_> = chosen.into_iter().map(Chosen::new).collect();
+    let others: Vec<_> = others.into_iter().map(Chosen::new).collect();
     let modules = || PathBuf::from("/lib/modules");
-    if chosen.is_empty() {
+    let is_taken_back = request.wanted == Wanted::AsBefore;
+    if chosen.is_empty() && !is_taken_back {
         remarks.push(Remark {
             file: modules(),
             line: None,
@@ -218,25 +229,49 @@ fn chosen(
         .filter(|kernel| kernel.driver.is_none())
         .map(|kernel| version(&kernel.kernel))
         .collect();
-    if !chosen.is_empty() && without.len() == chosen.len() && request.wanted != Wanted::AsBefore {
+    if !chosen.is_empty() && without.len() == chosen.len() && !is_taken_back {
         return Err(PlanError::NoDriver(without));
     }
     remarks.extend(without.into_iter().map(|version| Remark {
         file: modules().join(version),
         line: None,
         text: "this kernel has no driver for SBP-2 disks, and stays as it is".into(),
-        is_to_do: true,
+        is_to_do: !is_taken_back,
     }));
-    Ok(chosen)
+    let left = others.iter().filter(|kernel| kernel.driver.is_some());
+    remarks.extend(left.map(|kernel| {
+        Remark {
+            file: kernel.kernel.folder().to_owned(),
+            line: None,
+            text: "--kernel leaves it out: the files hold for this kernel as well, and its images \
+               stay as they are"
+                .into(),
+            is_to_do: false,
+        }
+    }));
+    Ok((chosen, others))
 }
 
-/// What the drivers of these kernels take.
-fn stacks(root: &Root, kernels: &[Chosen], remarks: &mut Vec<Remark>) -> Result<Stacks, TreeError> {
+/// What the drivers of the kernels take. The files are the same for all of them, asked for or
+/// not; only of those that were asked for it is said what is odd.
+fn stacks(
+    root: &Root,
+    asked: &[Chosen],
+    others: &[Chosen],
+    remarks: &mut Vec<Remark>,
+) -> Result<Stacks, TreeError> {
     let mut stacks = Stacks {
-        juju: kernels.is_empty(),
+        juju: asked.is_empty(),
         ..Stacks::default()
     };
-    for chosen in kernels {
+    let asked = asked.iter().map(|chosen| (chosen, true));
+    let others = others.iter().map(|chosen| (chosen, false));
+    for (chosen, is_asked) in asked.chain(others) {
+        let mut tell = |remark| {
+            if is_asked {
+                remarks.push(remark);
+            }
+        };
         for driver in ["firewire-sbp2", "sbp2"] {
             let Some(file) = chosen.kernel.module_file(driver) else {
                 continue;
@@ -247,7 +282,7 @@ fn stacks(root: &Root, kernels: &[Chosen], remarks: &mut Vec<Remark>) -> Result<
                     (has("exclusive_login"), has("serialize_io"))
                 }
                 Err(why) => {
-                    remarks.push(Remark {
+                    tell(Remark {
                         file: file.clone(),
                         line: None,
                         text: format!("what parameters it has cannot be read ({why})"),
@@ -257,7 +292,7 @@ fn stacks(root: &Root, kernels: &[Chosen], remarks: &mut Vec<Remark>) -> Result<
                 }
             };
             if !exclusive {
-                remarks.push(Remark {
+                tell(Remark {
                     file,
                     line: None,
                     text: "it has no parameter exclusive_login, and is not told".into(),
@@ -292,8 +327,8 @@ fn left_open(request: &Request, dangers: &[Danger]) -> Vec<Remark> {
 }
 
 /// Lines of others that say otherwise, and are beaten by ours.
-fn beaten(config: &Config, after: &Config, driver: &str, wanted: bool) -> Vec<Remark> {
-    let Some((value, _)) = conflict::setting(after, driver) else {
+fn beaten(config: &Config, driver: &str, wanted: bool) -> Vec<Remark> {
+    let Some((value, _)) = conflict::setting(config, driver) else {
         return Vec::new();
     };
     let wins = if wanted { Bool::On } else { Bool::Off };
@@ -620,16 +655,31 @@ impl<'a> Draft<'a> {
     }
 
     /// The files that have to be in an image, or must not be.
-    fn in_image(&self, tool: Tool, dialect: Dialect) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    fn in_image(
+        &self,
+        tool: Tool,
+        dialect: Dialect,
+        wanted: Wanted,
+    ) -> Result<BTreeMap<PathBuf, Inside>, TreeError> {
         // mkinitrd puts options into a script, and copies no files.
         if tool == Tool::Mkinitrd || dialect == Dialect::ModuleInitTools {
-            return BTreeMap::new();
+            return Ok(BTreeMap::new());
         }
-        if self.early.is_empty() {
-            return files::all().into_iter().map(|path| (path, None)).collect();
+        if wanted != Wanted::AsBefore {
+            let early = self.early.iter().cloned();
+            return Ok(early
+                .map(|(path, content)| (path, Inside::Same(content)))
+                .collect());
         }
-        let early = self.early.iter().cloned();
-        early.map(|(path, content)| (path, Some(content))).collect()
+        let mut files = BTreeMap::new();
+        for path in files::all() {
+            let inside = match self.after.is_file(&path)? {
+                true => Inside::AtMost(self.after.read(&path)?.unwrap_or_default()),
+                false => Inside::Nothing,
+            };
+            files.insert(path, inside);
+        }
+        Ok(files)
     }
 }
 

@@ -157,6 +157,14 @@ pub struct Recipe {
     pub then: Vec<Vec<String>>,
 }
 
+impl Recipe {
+    /// Makes it the one of a system without anything of ours: mkinitrd is told on its command line
+    /// what other tools read in a drop-in.
+    pub(crate) fn leave_ours_out(&mut self) {
+        self.before.retain(|word| !word.starts_with(mkinitrd::WITH));
+    }
+}
+
 impl Image {
     /// The command that makes the image, in another place.
     #[must_use]
