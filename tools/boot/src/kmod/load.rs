@@ -291,9 +291,11 @@ fn parameters(
     let mut all = Vec::new();
     let mut starts = Vec::new();
     for (text, place) in texts {
+        if !all.is_empty() {
+            all.push(b' ');
+        }
         starts.push((all.len(), place));
         all.extend_from_slice(&text);
-        all.push(b' ');
     }
     let place = |at| {
         let next = starts.partition_point(|(start, _)| *start <= at);

@@ -50,7 +50,7 @@ impl fmt::Display for Conflict {
         write!(f, "{place}: ")?;
         let comes = match is_command_line {
             true => "the kernel's command line beats every file",
-            false => "it comes after ours",
+            false => "it wins over ours",
         };
         match why {
             Why::Value { exclusive } => {

@@ -56,6 +56,9 @@ pub(crate) fn initramfs(args: &SetupInitramfsArgs) -> Result<(), Failure> {
         return finish(args, &plan, &root, &Outcome::conflict(), conflict(&plan));
     }
     if args.dry_run {
+        if !args.json {
+            output::print(&shown::left(&plan))?;
+        }
         let nothing_is_done = match plan.is_fulfilled() {
             true => "nothing to do: all is as wanted",
             false => "--dry-run: nothing was changed",

@@ -101,6 +101,26 @@ fn by_hand_commands(text: &mut String, plan: &Plan) -> std::fmt::Result {
     Ok(())
 }
 
+/// What will be left to do by hand, for who does not get there.
+pub(super) fn left(plan: &Plan) -> String {
+    let to_do: Vec<_> = plan
+        .remarks
+        .iter()
+        .filter(|remark| remark.is_to_do)
+        .collect();
+    let mut text = String::new();
+    if !to_do.is_empty() {
+        text.push_str("What will be left to do\n");
+    }
+    for remark in &to_do {
+        text.push_str(&format!("  {}\n", indented(&remark.to_string())));
+    }
+    if !to_do.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
 fn dangers(text: &mut String, plan: &Plan) -> std::fmt::Result {
     let open: Vec<_> = plan
         .dangers

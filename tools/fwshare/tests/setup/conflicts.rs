@@ -40,7 +40,7 @@ fn a_later_line_that_says_otherwise() {
     in_the_way(
         "/etc/modprobe.d/zz.conf",
         "# site\noptions firewire_sbp2 exclusive_login=Y workarounds=1\n",
-        "/etc/modprobe.d/zz.conf:2: sets firewire_sbp2 to exclusive logins, and it comes after ours",
+        "/etc/modprobe.d/zz.conf:2: sets firewire_sbp2 to exclusive logins, and it wins over ours",
     );
 }
 

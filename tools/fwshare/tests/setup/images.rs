@@ -251,7 +251,8 @@ fn without_room_for_two_images_nothing_is_begun() {
     let before = system.snapshot();
     let said = system.run(&[]);
     let after = system.snapshot();
-    nix::mount::umount(&boot).unwrap();
+    // What another test forks at this moment has the folder open.
+    nix::mount::umount2(&boot, nix::mount::MntFlags::MNT_DETACH).unwrap();
     assert_eq!(before, after);
     said.expect(
         12,
@@ -338,4 +339,29 @@ fn kernel_and_image_in_one_file_need_another_step() {
         &said,
         &[&format!("+{OPTIONS}"), HOOK, IMAGE],
     );
+}
+
+#[test]
+fn copies_of_a_boot_loader_need_another_step() {
+    if !can_build() {
+        return;
+    }
+    let system = System::new(&[
+        &tools::dracut(),
+        "/etc/dracut.conf.d/",
+        "/etc/modprobe.d/",
+        "/etc/machine-id=0123\n",
+        "/boot/efi/0123/6.1/linux=",
+        "/boot/efi/0123/6.1/initrd=old",
+    ])
+    .today("6.1");
+    let changed = [
+        &format!("+{OPTIONS}"),
+        "+/etc/dracut.conf.d/90-fwshare.conf",
+    ];
+    let said = [
+        "/boot/efi/0123/6.1: the boot loader has copies here",
+        "kernel-install add 6.1",
+    ];
+    case(&system, &[], 14, &said, &changed);
 }

@@ -24,6 +24,8 @@ fn without_a_kernel_files_are_written_and_it_is_said() {
         &changed,
     );
     case(&system(), &[], 14, &["no kernel is installed"], &changed);
+    let said = ["What will be left to do", "no kernel is installed"];
+    case(&system(), &["--dry-run"], 0, &said, &[]);
 }
 
 #[test]

@@ -130,9 +130,9 @@ fn images_that_are_not_what_boots() {
         ),
         (
             &[
-                ("etc/kernel/entry-token", "../etc\n"),
+                ("etc/kernel/entry-token", "x/../../etc\n"),
                 ("etc/6.1/linux", ""),
-                ("boot/x", ""),
+                ("boot/x/y", ""),
             ],
             &[],
             &[],

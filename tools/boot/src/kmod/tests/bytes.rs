@@ -48,7 +48,14 @@ fn piece() -> impl Strategy<Value = &'static str> {
 }
 
 fn lines() -> impl Strategy<Value = String> {
-    prop::collection::vec(piece(), 0..40).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(piece(), 0..40).prop_map(|pieces| {
+        let text = pieces.concat();
+        // kmod 30 reads a backslash that is a file's last byte as if one more came behind it.
+        if text.ends_with('\\') {
+            return text + "\n";
+        }
+        text
+    })
 }
 
 proptest! {

@@ -25,6 +25,11 @@ fn what_cannot_be_read_is_named_and_the_rest_is_read() {
     let system = System::new(&[
         OURS,
         ("lib/modprobe.d/fifo.conf", b"options firewire-sbp2 x\n"),
+        // A link that leads nowhere does not hide it.
+        (
+            "lib/modprobe.d/dangling.conf",
+            b"options firewire-sbp2 lib\n",
+        ),
     ]);
     fs::create_dir_all(system.at("etc/modprobe.d/dir.conf/x.conf")).unwrap();
     system.link("etc/modprobe.d/dangling.conf", "/nowhere");
@@ -41,7 +46,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_read() {
     let config = system.config();
     assert_eq!(
         words(&config.load("firewire-sbp2", BY)),
-        "exclusive_login=N odd"
+        "lib exclusive_login=N odd"
     );
     let said = notices(&config);
     let expected = [

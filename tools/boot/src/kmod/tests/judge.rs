@@ -142,6 +142,7 @@ fn judged(output: &Output) -> (Verdict, String) {
     let said = shown(&output.stderr);
     // An option may have a newline of its own, never a line that starts so.
     let text = output.stdout.as_slice();
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
     let insmod = text.windows(7).rposition(|start| start == b"insmod ");
     let is_sbp2 = b"firewire-sbp2.ko ";
     let options = insmod.and_then(|at| {
@@ -151,18 +152,19 @@ fn judged(output: &Output) -> (Verdict, String) {
         (path > at).then(|| &text[path + is_sbp2.len()..])
     });
     let verdict = match (options, text.strip_prefix(b"install ")) {
-        // Behind a command modprobe shows what the module would get, here nothing.
-        (_, Some(command)) => {
-            let command = command.strip_suffix(b" \n").unwrap_or(command);
-            Verdict::Install(shown(command))
-        }
+        (_, Some(command)) => Verdict::Install(shown(without_more(command))),
         (Some(options), _) => {
-            let parts = split(options).into_iter();
+            let parts = split(without_more(options)).into_iter();
             Verdict::Loaded(parts.map(|part| (shown(&part.name), part.value)).collect())
         }
         _ => Verdict::NotLoaded,
     };
     (verdict, said)
+}
+
+/// Behind a blank modprobe shows what it was given for the module by hand, which is nothing.
+fn without_more(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b" ").unwrap_or(text)
 }
 
 fn run(command: &mut Command) {

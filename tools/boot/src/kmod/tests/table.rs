@@ -161,6 +161,10 @@ const CASES: &[Case] = &[
         expected: ["a b cd last", "a b cd last", "a b cd last"],
     },
     Case {
+        files: &[("etc/modprobe.d/a.conf", b"options firewire-sbp2 a=\"x\n")],
+        expected: ["a=x", "a=x", "a=x"],
+    },
+    Case {
         files: &[(
             "etc/modprobe.d/a.conf",
             b"options firewire-sbp2 a=\"x\ty\"\n",
