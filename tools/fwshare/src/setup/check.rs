@@ -87,7 +87,7 @@ pub(super) fn run(plan: &Plan, root: &Root, json: bool) -> Result<(), Failure> {
     };
     match json {
         true => output::print_json(&report)?,
-        false => output::print(&table(&report))?,
+        false => output::print(&output::harmless(&table(&report)))?,
     }
     if report.as_wanted {
         return Ok(());

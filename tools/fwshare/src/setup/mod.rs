@@ -50,14 +50,14 @@ pub(crate) fn initramfs(args: &SetupInitramfsArgs) -> Result<(), Failure> {
         return check::run(&plan, &root, args.json);
     }
     if !args.json {
-        output::print(&shown::plan(&plan, &root))?;
+        output::print(&output::harmless(&shown::plan(&plan, &root)))?;
     }
     if !plan.conflicts.is_empty() {
         return finish(args, &plan, &root, &Outcome::conflict(), conflict(&plan));
     }
     if args.dry_run {
         if !args.json {
-            output::print(&shown::left(&plan))?;
+            output::print(&output::harmless(&shown::left(&plan)))?;
         }
         let nothing_is_done = match plan.is_fulfilled() {
             true => "nothing to do: all is as wanted",
@@ -174,7 +174,7 @@ fn carry_out(plan: &Plan, root: &Root, quiet: bool, outcome: &mut Outcome) -> Re
         }
         if !quiet {
             // That nobody reads it is no reason to stop half-way.
-            let _ = output::print(&shown::step(&step));
+            let _ = output::print(&output::harmless(&shown::step(&step)));
         }
     };
     plan.carry_out(root, &stopped, &mut tell)
