@@ -234,7 +234,9 @@ fn a_boot_that_has_no_room_for_two_images_is_seen_before_anything_is_done() {
 
 #[test]
 fn a_daemon_that_a_tool_leaves_is_not_waited_for() {
-    let script = "/bin/busybox setsid /bin/busybox sleep 20 & echo new > $2; echo said";
+    // It is waited for until it has left.
+    let script = "/bin/busybox setsid /bin/sh -c ': > /left; exec /bin/busybox sleep 20' & \
+                  while [ ! -e /left ]; do :; done; echo new > $2";
     let Some(system) = system(script) else { return };
     let start = std::time::Instant::now();
     system.rebuild(|_| Ok(())).unwrap();
