@@ -24,10 +24,13 @@ pub(super) fn drop_in(modules: &[&str], files: &[&Path]) -> DropIn {
         .copied()
         .filter(|file| !file.starts_with(MODPROBE))
         .collect();
+    // 1 is for a file that is there already. A guard that somebody has removed must not keep a new
+    // kernel from getting an image.
     let copies = match rest[..] {
         [] => String::new(),
         _ => format!(
-            "for file in {}; do\n  copy_file fwshare \"$file\" || [ $? -eq 1 ]\ndone\n",
+            "for file in {}; do\n  \
+             [ ! -e \"$file\" ] || copy_file fwshare \"$file\" || [ $? -eq 1 ]\ndone\n",
             words(&rest)
         ),
     };

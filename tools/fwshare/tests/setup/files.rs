@@ -100,7 +100,7 @@ fn mkinitcpio_gets_words_added_to_its_own() {
         "+/etc/mkinitcpio.conf.d/fwshare.conf",
     ];
     let said = [
-        "+MODULES+=(firewire-ohci firewire-sbp2 sd_mod)\n",
+        "+MODULES+=('firewire-ohci?' 'firewire-sbp2?' 'sd_mod?')\n",
         "+FILES+=(/etc/modprobe.d/fwshare.conf)\n",
     ];
     case(&system, &["--no-rebuild"], 0, &said, &changed);
