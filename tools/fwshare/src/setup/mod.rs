@@ -321,7 +321,9 @@ fn not_changed(error: &ChangeError) -> Failure {
 fn no_image(error: &RebuildError) -> Failure {
     let message = error.to_string();
     match error {
-        RebuildError::Os { source, .. } => denied(source.kind(), message, Exit::NoImage),
+        RebuildError::Os { source, .. } => {
+            denied(source.kind(), message, Exit::NoImage).advise("nothing was changed")
+        }
         _ => Failure::new(Exit::NoImage, message).advise("nothing was changed"),
     }
 }

@@ -364,4 +364,14 @@ fn copies_of_a_boot_loader_need_another_step() {
         "kernel-install add 6.1",
     ];
     case(&system, &[], 14, &said, &changed);
+    // An image that is as wanted, where kernel-install would have put it.
+    let plain = debian(&tools::initramfs_tools());
+    plain.run(&[]).expect(0, &[]);
+    system.run(&["--no-rebuild"]).expect(0, &[]);
+    fs::copy(plain.at(IMAGE), system.at("/boot/efi/0123/6.1/initrd")).unwrap();
+    system.run(&["--check"]).expect(0, &[]);
+    system.run(&[]).expect(0, &["nothing to do"]);
+    system
+        .run(&["--remove"])
+        .expect(14, &["initrd: /etc/modprobe.d/fwshare.conf is still in it"]);
 }
