@@ -90,7 +90,7 @@ pub enum RebuildError {
         /// What was to be run.
         command: String,
         /// How it ended.
-        source: Box<RebuildError>,
+        source: Box<Self>,
     },
     /// It was interrupted.
     #[error("interrupted")]

@@ -9,6 +9,7 @@ mod find;
 mod initramfs_tools;
 mod mkinitcpio;
 mod mkinitrd;
+mod post_update;
 mod shell;
 #[cfg(test)]
 mod tests;
