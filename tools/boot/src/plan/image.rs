@@ -18,6 +18,7 @@ use crate::tool::{Image, Tool};
 use crate::tree::{Tree, TreeError};
 
 use super::conflict::{self, Conflict};
+use super::{PlanError, Request, Wanted};
 
 /// An image of a kernel, and whether it is as it should be.
 #[derive(Clone, Debug)]
@@ -143,6 +144,33 @@ pub(super) enum SightError {
     Image(#[from] ImageError),
     #[error(transparent)]
     Tree(#[from] TreeError),
+}
+
+impl ImageState {
+    /// Looks into an image, and decides whether it is to be made anew.
+    pub(super) fn look(
+        root: &Root,
+        image: Image,
+        expected: Expected,
+        request: &Request,
+    ) -> Result<Self, PlanError> {
+        let sight = match request.images {
+            true => expected.look(root, &image.path)?,
+            false => None,
+        };
+        let is_to_be_made = request.images
+            && match (&sight, request.wanted) {
+                (Some(Ok(sight)), _) => !sight.is_good(),
+                // Where nothing of ours can be, nothing is to be taken out.
+                (Some(Err(_)) | None, wanted) => wanted != Wanted::AsBefore,
+            };
+        Ok(Self {
+            image,
+            expected,
+            sight,
+            is_to_be_made,
+        })
+    }
 }
 
 impl Expected {

@@ -5,10 +5,13 @@
 //! ([`Overlay`]), and so finds whose line would win, whichever way it does. What stands in the
 //! way is a [`Conflict`]; what only should be known is a remark.
 
+mod boots;
 mod carry_out;
+mod chosen;
 mod command_lines;
 mod conflict;
 mod diff;
+mod draft;
 mod files;
 mod image;
 mod make;
