@@ -74,11 +74,6 @@ impl State {
         self.stored.now.is_empty()
     }
 
-    /// The files that are not as they were.
-    pub fn originals(&self) -> impl Iterator<Item = Original> + '_ {
-        self.stored.now.files.iter().map(Original::of)
-    }
-
     /// What is known about a file, by the path of the first edit or by the one without links.
     #[must_use]
     pub fn original(&self, path: &Path) -> Option<Original> {

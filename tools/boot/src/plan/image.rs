@@ -212,11 +212,7 @@ impl Expected {
         })
     }
 
-    /// Looks into an image that is open.
-    ///
-    /// # Errors
-    /// [`TreeError`] if something in it cannot be read.
-    pub fn look_into(&self, archive: &dyn Tree) -> Result<Sight, TreeError> {
+    fn look_into(&self, archive: &dyn Tree) -> Result<Sight, TreeError> {
         let mut sight = Sight::default();
         for (path, content) in &self.files {
             let there = archive.read(path)?;
