@@ -33,7 +33,17 @@ pub(crate) fn print_json(object: &impl Serialize) -> Result<(), Failure> {
 
 /// Writes to standard error. There is nobody to tell if that fails.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", harmless(text));
+}
+
+/// The text without what a terminal would obey: it may be somebody else's, out of a file.
+pub(crate) fn harmless(text: &str) -> String {
+    let shown = |letter: char| match letter {
+        '\n' | '\t' => letter,
+        _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => letter,
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Columns that are as wide as what is in them.

@@ -63,12 +63,6 @@ impl Layout {
         }
         layout
     }
-
-    /// Whether an image in its usual place is what boots.
-    #[must_use]
-    pub const fn is_plain(&self) -> bool {
-        self.unified.is_empty() && self.copies.is_empty()
-    }
 }
 
 /// The line that asks kernel-install for unified images.

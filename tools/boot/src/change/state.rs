@@ -8,8 +8,9 @@ use super::store::{self, Stored};
 use super::{Edit, Owner};
 use crate::Root;
 
-/// Beside a file, what somebody had made of it before it was undone. No tool reads
-/// configuration from a name that ends like this.
+/// Beside a file, what somebody had made of it before it was undone. The `~` is for
+/// initramfs-tools, which runs hooks and reads conf.d whatever other end their names have; the
+/// others want one of their own.
 const SAVED: &str = "fwshare-saved";
 
 /// What earlier changes did to a system.
@@ -73,11 +74,6 @@ impl State {
         self.stored.now.is_empty()
     }
 
-    /// The files that are not as they were.
-    pub fn originals(&self) -> impl Iterator<Item = Original> + '_ {
-        self.stored.now.files.iter().map(Original::of)
-    }
-
     /// What is known about a file, by the path of the first edit or by the one without links.
     #[must_use]
     pub fn original(&self, path: &Path) -> Option<Original> {
@@ -126,7 +122,7 @@ impl Undo {
     }
 
     /// The original comes back. If somebody else has changed the file, theirs is kept beside it
-    /// (`FILE.fwshare-saved`, or with a number after that); if they removed it, it stays removed.
+    /// (`FILE.fwshare-saved~`, or with a number before the `~`); if they removed it, it stays removed.
     #[must_use]
     pub fn restore(self) -> Vec<Edit> {
         let is_gone = self.present.is_none() && self.original.written.is_some();
@@ -169,6 +165,7 @@ fn free(root: &Root, file: &Path) -> Result<PathBuf, ChangeError> {
         if number > 0 {
             name.push(format!("-{number}"));
         }
+        name.push("~");
         let path = PathBuf::from(name);
         let stat = root.stat_link(&path);
         if stat

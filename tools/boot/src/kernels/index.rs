@@ -68,6 +68,11 @@ fn name(path: &[u8]) -> Option<Vec<u8>> {
     (is_module && !name.is_empty()).then(|| normal(name))
 }
 
+/// The name of the module in a file, with `_`. `None` if there is none in it.
+pub(crate) fn module_name(file: &Path) -> Option<String> {
+    String::from_utf8(name(file.as_os_str().as_bytes())?).ok()
+}
+
 fn normal(name: &[u8]) -> Vec<u8> {
     let fold = |byte: &u8| if *byte == b'-' { b'_' } else { *byte };
     name.iter().map(fold).collect()

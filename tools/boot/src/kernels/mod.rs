@@ -14,6 +14,7 @@ pub use version::{Version, VersionError};
 
 use crate::tree::{Kind, Tree, TreeError};
 use index::Index;
+pub(crate) use index::module_name;
 
 /// Where the folders of modules are.
 const FOLDERS: [&str; 2] = ["/lib/modules", "/usr/lib/modules"];

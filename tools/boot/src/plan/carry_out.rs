@@ -18,7 +18,8 @@ pub enum Step<'a> {
     Making(&'a Image),
     /// It was looked into, is as wanted, and is in place.
     Made(&'a Image, &'a Sight),
-    /// It was not made, or is not as wanted; the old one is in place.
+    /// It was not made, or is not as wanted, and the old one is in place; or what has to follow
+    /// came to nothing ([`RebuildError::is_after`]).
     NotMade(&'a Image, &'a RebuildError),
 }
 
@@ -34,8 +35,8 @@ pub enum CarryOutError {
 }
 
 impl Plan {
-    /// Changes the files and makes the images. Returns how many images were not made; each of
-    /// them was told by [`Step::NotMade`].
+    /// Changes the files and makes the images. What became of each is told; after an interruption
+    /// the others are not begun.
     ///
     /// # Errors
     /// [`CarryOutError`]: nothing was done.
@@ -44,12 +45,11 @@ impl Plan {
         root: &Root,
         stopped: Stopped<'_>,
         tell: &mut dyn FnMut(Step<'_>),
-    ) -> Result<usize, CarryOutError> {
+    ) -> Result<(), CarryOutError> {
         let edits: Vec<Edit> = self.files.iter().map(|file| file.edit.clone()).collect();
         self.check(root)?;
         change::apply(root, &edits)?;
         tell(Step::Changed(&self.files));
-        let mut failed = 0;
         for state in self.images_to_make() {
             let image = &state.image;
             tell(Step::Making(image));
@@ -63,7 +63,6 @@ impl Plan {
             match rebuild::rebuild(root, image, stopped, fit) {
                 Ok(sight) => tell(Step::Made(image, &sight)),
                 Err(error) => {
-                    failed += 1;
                     tell(Step::NotMade(image, &error));
                     if matches!(error, RebuildError::Interrupted) {
                         break;
@@ -71,7 +70,7 @@ impl Plan {
                 }
             }
         }
-        Ok(failed)
+        Ok(())
     }
 
     /// Sees whether it can be carried out, as far as that can be seen beforehand.

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::chosen::Chosen;
 use super::conflict::{self, Conflict};
-use super::make::Chosen;
 use super::{Request, Wanted};
 use crate::boot_loader::{self, Edit, Layout, Reader};
 use crate::kmod::{Bool, Config};

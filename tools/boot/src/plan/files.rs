@@ -12,6 +12,9 @@ use crate::tree::{Kind, Tree, TreeError};
 /// Where the option goes. The name has no rank: what comes later and says otherwise is reported.
 const OPTIONS: &str = "/etc/modprobe.d/fwshare.conf";
 
+/// The one file that module-init-tools reads, if it is there.
+const OLD_OPTIONS: &str = "/etc/modprobe.conf";
+
 /// Which stacks the kernels of a system have, and what their drivers take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Stacks {
@@ -77,20 +80,16 @@ pub(super) enum Place {
     Block(PathBuf),
 }
 
-/// The one file that module-init-tools reads, if it is there.
-const OLD_OPTIONS: &str = "/etc/modprobe.conf";
-
 /// Who reads the options: kmod, or module-init-tools of the time of the old stack.
-pub(super) fn dialect(tree: &dyn Tree, stacks: Stacks) -> Result<Dialect, TreeError> {
+pub(super) fn dialect(tree: &dyn Tree, stacks: Stacks) -> Dialect {
     let has_kmod = ["/bin/kmod", "/usr/bin/kmod", "/sbin/kmod"]
         .iter()
         .any(|path| matches!(tree.kind(Path::new(path)), Ok(Some(_))));
     let is_old = stacks.ieee1394 && !stacks.juju && !has_kmod;
-    let has_file = is_old && tree.is_file(Path::new(OLD_OPTIONS))?;
-    Ok(match is_old || has_file {
+    match is_old {
         true => Dialect::ModuleInitTools,
         false => Dialect::Kmod,
-    })
+    }
 }
 
 /// Where the option is written for whom reads it.

@@ -18,6 +18,7 @@ use crate::tool::{Image, Tool};
 use crate::tree::{Tree, TreeError};
 
 use super::conflict::{self, Conflict};
+use super::{PlanError, Request, Wanted};
 
 /// An image of a kernel, and whether it is as it should be.
 #[derive(Clone, Debug)]
@@ -41,8 +42,21 @@ pub struct Expected {
     pub(super) modules: Vec<&'static str>,
     /// How the driver is to log in.
     pub(super) exclusive: Option<bool>,
-    /// Files with what has to be in them. `None`: the file must not be there.
-    pub(super) files: BTreeMap<PathBuf, Option<Vec<u8>>>,
+    /// What its parameter is set to by others, where none is wanted of us.
+    pub(super) otherwise: Option<Bool>,
+    /// What has to be with files of ours, and with those that had their names before.
+    pub(super) files: BTreeMap<PathBuf, Inside>,
+}
+
+/// What has to be at a path in an image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Inside {
+    /// A file with this content.
+    Same(Vec<u8>),
+    /// The same or nothing: it is somebody else's, and the tool decides.
+    AtMost(Vec<u8>),
+    /// Nothing.
+    Nothing,
 }
 
 /// What was seen in an image.
@@ -81,6 +95,8 @@ pub enum Wrong {
     Conflict(Conflict),
     /// The option has no effect on the driver in it.
     NotSet,
+    /// The option has effect in it, and should have none any longer.
+    StillSet,
 }
 
 impl fmt::Display for Wrong {
@@ -95,6 +111,7 @@ impl fmt::Display for Wrong {
             Self::StillThere(path) => write!(f, "{} is still in it", path.display()),
             Self::Conflict(conflict) => write!(f, "in it, {conflict}"),
             Self::NotSet => f.write_str("nothing in it sets exclusive_login"),
+            Self::StillSet => f.write_str("it still sets exclusive_login"),
         }
     }
 }
@@ -127,6 +144,33 @@ pub(super) enum SightError {
     Image(#[from] ImageError),
     #[error(transparent)]
     Tree(#[from] TreeError),
+}
+
+impl ImageState {
+    /// Looks into an image, and decides whether it is to be made anew.
+    pub(super) fn look(
+        root: &Root,
+        image: Image,
+        expected: Expected,
+        request: &Request,
+    ) -> Result<Self, PlanError> {
+        let sight = match request.images {
+            true => expected.look(root, &image.path)?,
+            false => None,
+        };
+        let is_to_be_made = request.images
+            && match (&sight, request.wanted) {
+                (Some(Ok(sight)), _) => !sight.is_good(),
+                // Where nothing of ours can be, nothing is to be taken out.
+                (Some(Err(_)) | None, wanted) => wanted != Wanted::AsBefore,
+            };
+        Ok(Self {
+            image,
+            expected,
+            sight,
+            is_to_be_made,
+        })
+    }
 }
 
 impl Expected {
@@ -168,30 +212,28 @@ impl Expected {
         })
     }
 
-    /// Looks into an image that is open.
-    ///
-    /// # Errors
-    /// [`TreeError`] if something in it cannot be read.
-    pub fn look_into(&self, archive: &dyn Tree) -> Result<Sight, TreeError> {
+    fn look_into(&self, archive: &dyn Tree) -> Result<Sight, TreeError> {
         let mut sight = Sight::default();
         for (path, content) in &self.files {
             let there = archive.read(path)?;
             let name = path.display();
             match (content, there) {
-                (Some(content), Some(there)) if *content == there => {
+                (Inside::Same(content) | Inside::AtMost(content), Some(there))
+                    if *content == there =>
+                {
                     sight.found.push(format!("{name}, byte for byte"));
                 }
-                (Some(_), Some(_)) => sight.wrong.push(Wrong::OtherFile(path.clone())),
-                (Some(_), None) => sight.wrong.push(Wrong::NoFile(path.clone())),
-                (None, Some(_)) => sight.wrong.push(Wrong::StillThere(path.clone())),
-                (None, None) => {}
+                (Inside::Same(_) | Inside::AtMost(_), Some(_)) => {
+                    sight.wrong.push(Wrong::OtherFile(path.clone()));
+                }
+                (Inside::Same(_), None) => sight.wrong.push(Wrong::NoFile(path.clone())),
+                (Inside::Nothing, Some(_)) => sight.wrong.push(Wrong::StillThere(path.clone())),
+                (Inside::AtMost(_) | Inside::Nothing, None) => {}
             }
-        }
-        if self.exclusive.is_none() {
-            return Ok(sight);
         }
         match self.tool {
             Tool::Mkinitrd => self.old_modules(archive, &mut sight)?,
+            _ if self.exclusive.is_none() => {}
             _ => {
                 self.modules(archive, &mut sight)?;
                 self.option(archive, &mut sight);
@@ -219,14 +261,31 @@ impl Expected {
                 continue;
             }
             sight.found.push((*module).to_owned());
+            let mut missing = Vec::new();
             for file in dependencies {
                 if !archive.is_file(&file)? {
-                    sight.wrong.push(Wrong::NoDependency {
-                        module: (*module).to_owned(),
-                        file,
-                    });
+                    missing.push(file);
                 }
             }
+            // depmod in the image knows of nothing that is not in it, so the system is asked too.
+            // The files may have other names there, packed or not.
+            if let Driver::Module { dependencies, .. } = self.kernel.driver(module) {
+                let is_inside = |file: &Path| {
+                    let needed = kernels::module_name(file)?;
+                    Some(inside.as_ref()?.driver(&needed).is_there())
+                };
+                missing.extend(
+                    dependencies
+                        .into_iter()
+                        .filter(|file| is_inside(file) == Some(false)),
+                );
+            }
+            sight
+                .wrong
+                .extend(missing.into_iter().map(|file| Wrong::NoDependency {
+                    module: (*module).to_owned(),
+                    file,
+                }));
         }
         Ok(())
     }
@@ -249,7 +308,8 @@ impl Expected {
 
     /// Red Hat's mkinitrd: modules in /lib, and a script that loads them with their options.
     fn old_modules(&self, archive: &dyn Tree, sight: &mut Sight) -> Result<(), TreeError> {
-        for module in &self.modules {
+        let modules = self.modules.iter().filter(|_| self.exclusive.is_some());
+        for module in modules {
             let file = PathBuf::from(format!("/lib/{module}.ko"));
             match archive.is_file(&file)? || self.kernel.driver(module) == Driver::BuiltIn {
                 true => sight.found.push((*module).to_owned()),
@@ -266,10 +326,15 @@ impl Expected {
             .next_back()
             .map(|value| Bool::parse(value.as_bytes()));
         sight.value = value;
-        let wanted = self.exclusive.map(|exclusive| match exclusive {
-            true => Bool::On,
-            false => Bool::Off,
-        });
+        let wanted = match self.exclusive {
+            Some(true) => Some(Bool::On),
+            Some(false) => Some(Bool::Off),
+            None if value.is_none() || value == self.otherwise => return Ok(()),
+            None => {
+                sight.wrong.push(Wrong::StillSet);
+                return Ok(());
+            }
+        };
         match value == wanted {
             true => sight
                 .found

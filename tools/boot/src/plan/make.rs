@@ -1,26 +1,17 @@
 //! How a plan is made.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
+use super::chosen::{chosen, stacks};
 use super::command_lines::CommandLines;
-use super::files::{self, Place as Where, Stacks};
+use super::draft::Draft;
 use super::image::{Expected, ImageState};
-use super::overlay::Overlay;
-use super::{Conflict, FileChange, KernelState, Plan, PlanError, Request, ToolWish, Wanted};
-use super::{conflict, text};
-use crate::boot_loader::{Layout, Unified};
-use crate::change::{ChangeError, Edit, Owner, State};
-use crate::guard::{self, Danger, Guard, Live};
-use crate::kernels::{self, Kernel};
-use crate::kmod::{self, Bool, Config, Dialect};
+use super::{KernelState, Plan, PlanError, Request, ToolWish, Wanted};
+use super::{boots, conflict, files};
+use crate::change::{ChangeError, State};
+use crate::guard::{self, Danger, Live};
+use crate::kmod::{self, Bool, Config};
 use crate::notice::Notice;
 use crate::root::Root;
 use crate::tool::{Remark, Ruler, Tool};
-use crate::tree::{Tree, TreeError};
-
-/// How many lines of others may be in the way. More is no configuration.
-const MANY: usize = 256;
 
 impl Plan {
     /// Looks at a system, and works out what is to be done to it. Nothing is changed.
@@ -36,15 +27,15 @@ impl Plan {
         }
         let (ruler, tool) = tool(root, &request)?;
         let mut remarks = Vec::new();
-        let kernels = chosen(root, &request, &mut remarks)?;
-        let stacks = stacks(root, &kernels, &mut remarks)?;
+        let (kernels, others) = chosen(root, &request, &mut remarks)?;
+        let stacks = stacks(root, &kernels, &others, &mut remarks)?;
         let mut draft = Draft::new(root, &state);
-        let dialect = files::dialect(root, stacks)?;
+        let dialect = files::dialect(root, stacks);
         match request.wanted.exclusive() {
             Some(exclusive) => {
-                draft.write(root, &request, tool, stacks, dialect, exclusive, live)?;
+                draft.write(&request, tool, stacks, dialect, exclusive, live)?;
             }
-            None => draft.take_back(root)?,
+            None => draft.take_back()?,
         }
         let now = Config::read(root, dialect);
         remarks.extend(now.notices().iter().map(odd));
@@ -61,7 +52,7 @@ impl Plan {
             let after = Config::read(&draft.after, dialect);
             remarks.extend(lines.remarks(kernel, &after, &request));
             if let (Some(driver), Some(exclusive)) = (kernel.driver, request.wanted.exclusive()) {
-                remarks.extend(beaten(&now, &after, driver, exclusive));
+                remarks.extend(beaten(&after, driver, exclusive));
             }
         }
         let mut states = Vec::new();
@@ -77,18 +68,25 @@ impl Plan {
             if let Some(tool) = tool.filter(|_| driver.is_some() && !kernel.is_built_in) {
                 let images = tool.images(root, state.kernel.version().as_str())?;
                 remarks.extend(images.others);
+                let after = Config::read(&draft.after, dialect);
                 let expected = Expected {
                     kernel: state.kernel.clone(),
                     tool,
                     modules: kernel.modules.clone(),
                     exclusive: request.wanted.exclusive(),
-                    files: draft.in_image(tool, dialect),
+                    otherwise: driver
+                        .and_then(|driver| conflict::setting(&after, driver))
+                        .map(|(value, _)| value),
+                    files: draft.in_image(tool, dialect, request.wanted)?,
                 };
-                for image in images.images {
+                for mut image in images.images {
+                    if request.wanted == Wanted::AsBefore {
+                        image.recipe.leave_ours_out();
+                    }
                     let image = ImageState::look(root, image, expected.clone(), &request)?;
                     state.images.push(image);
                 }
-                remarks.extend(unified(root, &lines.layout, &expected, &request)?);
+                remarks.extend(boots::unified(root, &lines.layout, &expected, &request)?);
             }
             states.push(state);
         }
@@ -144,139 +142,6 @@ fn tool(root: &Root, request: &Request) -> Result<(Ruler, Option<Tool>), PlanErr
     Ok((ruler, tool))
 }
 
-/// A kernel that was asked for.
-pub(super) struct Chosen {
-    pub(super) kernel: Kernel,
-    /// Its SBP-2 driver.
-    pub(super) driver: Option<&'static str>,
-    pub(super) is_built_in: bool,
-    /// What a disk needs, the driver first.
-    pub(super) modules: Vec<&'static str>,
-}
-
-impl Chosen {
-    fn new(kernel: Kernel) -> Self {
-        let candidates: [(&str, &[&str]); 2] = [
-            (
-                "firewire_sbp2",
-                &["firewire_ohci", "firewire_core", "sd_mod"],
-            ),
-            ("sbp2", &["ohci1394", "ieee1394", "sd_mod"]),
-        ];
-        // Where both are there, udev takes the driver whose alias it finds first: today's.
-        let found = candidates
-            .into_iter()
-            .find(|(driver, _)| kernel.driver(driver).is_there());
-        let driver = found.map(|(driver, _)| driver);
-        let modules = found.map(|(driver, others)| {
-            std::iter::once(driver)
-                .chain(others.iter().copied())
-                .collect()
-        });
-        Self {
-            is_built_in: driver
-                .is_some_and(|driver| matches!(kernel.driver(driver), kernels::Driver::BuiltIn)),
-            driver,
-            modules: modules.unwrap_or_default(),
-            kernel,
-        }
-    }
-}
-
-fn chosen(
-    root: &Root,
-    request: &Request,
-    remarks: &mut Vec<Remark>,
-) -> Result<Vec<Chosen>, PlanError> {
-    let all = kernels::find(root)?;
-    let version = |kernel: &Kernel| kernel.version().as_str().to_owned();
-    let installed: Vec<_> = all.iter().map(version).collect();
-    if let Some(missing) = request
-        .kernels
-        .iter()
-        .find(|name| !installed.contains(name))
-    {
-        return Err(PlanError::NoSuchKernel {
-            version: missing.clone(),
-            installed,
-        });
-    }
-    let is_wanted =
-        |kernel: &Kernel| request.kernels.is_empty() || request.kernels.contains(&version(kernel));
-    let chosen: Vec<_> = all.into_iter().filter(is_wanted).map(Chosen::new).collect();
-    let modules = || PathBuf::from("/lib/modules");
-    if chosen.is_empty() {
-        remarks.push(Remark {
-            file: modules(),
-            line: None,
-            text: "no kernel is installed; what is written holds for one with firewire-sbp2".into(),
-            is_to_do: request.images,
-        });
-    }
-    let without: Vec<_> = chosen
-        .iter()
-        .filter(|kernel| kernel.driver.is_none())
-        .map(|kernel| version(&kernel.kernel))
-        .collect();
-    if !chosen.is_empty() && without.len() == chosen.len() && request.wanted != Wanted::AsBefore {
-        return Err(PlanError::NoDriver(without));
-    }
-    remarks.extend(without.into_iter().map(|version| Remark {
-        file: modules().join(version),
-        line: None,
-        text: "this kernel has no driver for SBP-2 disks, and stays as it is".into(),
-        is_to_do: true,
-    }));
-    Ok(chosen)
-}
-
-/// What the drivers of these kernels take.
-fn stacks(root: &Root, kernels: &[Chosen], remarks: &mut Vec<Remark>) -> Result<Stacks, TreeError> {
-    let mut stacks = Stacks {
-        juju: kernels.is_empty(),
-        ..Stacks::default()
-    };
-    for chosen in kernels {
-        for driver in ["firewire-sbp2", "sbp2"] {
-            let Some(file) = chosen.kernel.module_file(driver) else {
-                continue;
-            };
-            let (exclusive, serialize) = match files::parameters(root, &file)? {
-                Ok(names) => {
-                    let has = |name: &str| names.iter().any(|known| known == name);
-                    (has("exclusive_login"), has("serialize_io"))
-                }
-                Err(why) => {
-                    remarks.push(Remark {
-                        file: file.clone(),
-                        line: None,
-                        text: format!("what parameters it has cannot be read ({why})"),
-                        is_to_do: false,
-                    });
-                    (true, false)
-                }
-            };
-            if !exclusive {
-                remarks.push(Remark {
-                    file,
-                    line: None,
-                    text: "it has no parameter exclusive_login, and is not told".into(),
-                    is_to_do: true,
-                });
-                continue;
-            }
-            match driver {
-                "sbp2" => {
-                    stacks.ieee1394 = true;
-                    stacks.serialize_io |= serialize;
-                }
-                _ => stacks.juju = true,
-            }
-        }
-    }
-    Ok(stacks)
-}
-
 /// What was to be kept away from the disk, and is not.
 fn left_open(request: &Request, dangers: &[Danger]) -> Vec<Remark> {
     let open = dangers
@@ -292,8 +157,8 @@ fn left_open(request: &Request, dangers: &[Danger]) -> Vec<Remark> {
 }
 
 /// Lines of others that say otherwise, and are beaten by ours.
-fn beaten(config: &Config, after: &Config, driver: &str, wanted: bool) -> Vec<Remark> {
-    let Some((value, _)) = conflict::setting(after, driver) else {
+fn beaten(config: &Config, driver: &str, wanted: bool) -> Vec<Remark> {
+    let Some((value, _)) = conflict::setting(config, driver) else {
         return Vec::new();
     };
     let wins = if wanted { Bool::On } else { Bool::Off };
@@ -329,332 +194,4 @@ fn hints(root: &Root, config: &Config) -> Vec<Remark> {
         is_to_do: false,
     });
     remarks.collect()
-}
-
-/// Images that are one file with their kernel, and are not as they should be.
-fn unified(
-    root: &Root,
-    layout: &Layout,
-    expected: &Expected,
-    request: &Request,
-) -> Result<Vec<Remark>, TreeError> {
-    let version = expected.kernel.version();
-    let again = format!(
-        "kernel-install add {version} {}/vmlinuz",
-        expected.kernel.folder().display()
-    );
-    let mut remarks = Vec::new();
-    for unified in &layout.unified {
-        let (file, why) = match unified {
-            Unified::Layout(place) => (&place.file, "says that they are made so".to_owned()),
-            Unified::Configuration(file) => (file, "says how they are made".to_owned()),
-            Unified::Image(file) => match expected.look(root, file)? {
-                Some(Ok(sight)) if sight.is_of(version) && !sight.is_good() => {
-                    (file, sight.complaint())
-                }
-                Some(Err(why)) => (file, why),
-                _ => continue,
-            },
-        };
-        let is_image = matches!(unified, Unified::Image(_));
-        remarks.push(Remark {
-            file: file.clone(),
-            line: None,
-            text: format!("kernel and image are one file here ({why}); make it anew: {again}"),
-            is_to_do: is_image && request.images,
-        });
-    }
-    let copies = layout
-        .copies
-        .iter()
-        .filter(|folder| folder.ends_with(version.as_str()));
-    remarks.extend(copies.map(|folder| Remark {
-        file: folder.clone(),
-        line: None,
-        text: format!("the boot loader has copies here; make them anew: {again}"),
-        is_to_do: request.images && request.wanted != Wanted::AsBefore,
-    }));
-    Ok(remarks)
-}
-
-/// The files as they will be.
-struct Draft<'a> {
-    root: &'a Root,
-    state: &'a State,
-    after: Overlay<'a>,
-    files: BTreeMap<PathBuf, FileChange>,
-    unchanged: Vec<PathBuf>,
-    /// Files of ours that have to be in the images.
-    early: Vec<(PathBuf, Vec<u8>)>,
-    conflicts: Vec<Conflict>,
-    advice: Vec<String>,
-}
-
-impl<'a> Draft<'a> {
-    fn new(root: &'a Root, state: &'a State) -> Self {
-        Self {
-            root,
-            state,
-            after: Overlay::over(root),
-            files: BTreeMap::new(),
-            unchanged: Vec::new(),
-            early: Vec::new(),
-            conflicts: Vec::new(),
-            advice: Vec::new(),
-        }
-    }
-
-    fn changes(&self) -> Vec<FileChange> {
-        self.files.values().cloned().collect()
-    }
-
-    /// All that we write.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what a system is, and what is wanted of it"
-    )]
-    fn write(
-        &mut self,
-        root: &Root,
-        request: &Request,
-        tool: Option<Tool>,
-        stacks: Stacks,
-        dialect: Dialect,
-        exclusive: bool,
-        live: Option<&Live>,
-    ) -> Result<(), PlanError> {
-        let options = stacks.options(exclusive);
-        match files::place(root, dialect)? {
-            Where::Own(path) => {
-                self.own(&path, options.clone().into_bytes(), false, "the option")?;
-                self.early.push((path, options.into_bytes()));
-            }
-            Where::Block(path) => self.block(&path, &options)?,
-        }
-        for guard in Guard::ALL {
-            let is_asked = request.guards.contains(&guard);
-            let means = guard.means(root, live)?;
-            let is_there = means.files.iter().any(|file| {
-                let path = &file.drop_in.path;
-                matches!(root.read(path), Ok(Some(content)) if files::is_ours(&content))
-            });
-            if !is_asked && !is_there {
-                continue;
-            }
-            for file in means.files {
-                let content = file.drop_in.text.into_bytes();
-                self.own(
-                    &file.drop_in.path,
-                    content.clone(),
-                    file.drop_in.is_program,
-                    "a guard",
-                )?;
-                if file.in_image {
-                    self.early.push((file.drop_in.path, content));
-                }
-            }
-            if is_asked {
-                self.advice.extend(means.advice);
-            }
-        }
-        let early: Vec<_> = self.early.iter().map(|(path, _)| path.as_path()).collect();
-        let drop_in = tool.and_then(|tool| tool.drop_in(&stacks.modules(), &early));
-        if let Some(drop_in) = drop_in {
-            let content = drop_in.text.into_bytes();
-            self.own(&drop_in.path, content, drop_in.is_program, "for the images")?;
-        }
-        Ok(())
-    }
-
-    /// A file that is wholly ours.
-    fn own(
-        &mut self,
-        path: &Path,
-        content: Vec<u8>,
-        is_program: bool,
-        why: &'static str,
-    ) -> Result<(), PlanError> {
-        let seen = files::seen(self.root, path)?;
-        if seen.as_ref() == Some(&content) {
-            self.unchanged.push(path.to_owned());
-            return Ok(());
-        }
-        // Somebody who wrote a file of that name gets it back.
-        let is_theirs = seen.as_ref().is_some_and(|seen| !files::is_ours(seen))
-            && self.state.original(path).is_none();
-        let owner = if is_theirs {
-            Owner::Theirs
-        } else {
-            Owner::Ours
-        };
-        self.set(path, seen, Some(content), owner, is_program, why);
-        Ok(())
-    }
-
-    /// Lines of ours in a file of somebody else's, where there is no other way.
-    fn block(&mut self, path: &Path, lines: &str) -> Result<(), PlanError> {
-        let seen = files::seen(self.root, path)?;
-        let content = text::with_block(seen.as_deref().unwrap_or_default(), lines);
-        match seen.as_ref() == Some(&content) {
-            true => self.unchanged.push(path.to_owned()),
-            false => self.set(
-                path,
-                seen,
-                Some(content),
-                Owner::Theirs,
-                false,
-                "the option",
-            ),
-        }
-        Ok(())
-    }
-
-    fn set(
-        &mut self,
-        path: &Path,
-        seen: Option<Vec<u8>>,
-        to: Option<Vec<u8>>,
-        owner: Owner,
-        is_program: bool,
-        why: &'static str,
-    ) {
-        self.after.set(path, to.clone());
-        let edit = Edit {
-            path: path.to_owned(),
-            seen,
-            to,
-            owner,
-            mode: if is_program { 0o755 } else { 0o644 },
-            like: None,
-        };
-        let change = FileChange { edit, why };
-        // A file that is changed twice was read once.
-        match self.files.get_mut(path) {
-            Some(earlier) => earlier.edit.to = change.edit.to,
-            None => {
-                self.files.insert(path.to_owned(), change);
-            }
-        }
-    }
-
-    /// Everything of ours goes, and what others had comes back.
-    fn take_back(&mut self, root: &Root) -> Result<(), PlanError> {
-        for undo in self.state.undo(root)? {
-            let mended = undo.present.as_deref().map(text::without_ours);
-            let is_theirs = undo.original.owner == Owner::Theirs;
-            let edits = match mended {
-                // Their changes stay, without what is ours.
-                Some(mended) if undo.is_altered && is_theirs => vec![undo.leave(Some(mended))],
-                _ => undo.restore(),
-            };
-            for edit in edits {
-                self.after.set(&edit.path, edit.to.clone());
-                let why = match edit.to {
-                    Some(_) => "as it was",
-                    None => "it was not there",
-                };
-                self.files
-                    .insert(edit.path.clone(), FileChange { edit, why });
-            }
-        }
-        // What was written by a run of which nothing is known any longer.
-        for path in files::all() {
-            let Ok(Some(seen)) = root.read(&path) else {
-                continue;
-            };
-            if files::is_ours(&seen) && self.state.original(&path).is_none() {
-                self.set(&path, Some(seen), None, Owner::Nobody, false, "it is ours");
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds every line of others that is in the way of a kernel's driver, and takes it out of
-    /// use, if that was asked for.
-    fn clear_the_way(
-        &mut self,
-        chosen: &Chosen,
-        dialect: Dialect,
-        request: &Request,
-        lines: &CommandLines,
-    ) -> Result<(), PlanError> {
-        let wanted = request.wanted.exclusive();
-        if wanted.is_none() || chosen.driver.is_none() || chosen.is_built_in {
-            return Ok(());
-        }
-        // Without the lines that were found already, others come to light.
-        let mut cleared = self.after.clone();
-        for _ in 0..MANY {
-            let config = Config::read(&cleared, dialect);
-            let Some(found) = conflict::find(&config, None, &chosen.modules, wanted) else {
-                break;
-            };
-            let file = found.place.file.clone();
-            let content = cleared.read(&file)?.unwrap_or_default();
-            let out: Vec<_> = (found.place.line..=found.place.last_line)
-                .filter_map(|line| line.try_into().ok())
-                .collect();
-            let content = text::without(&content, &out);
-            cleared.set(&file, Some(content.clone()));
-            if request.force {
-                let seen = files::seen(self.root, &file)?;
-                self.set(
-                    &file,
-                    seen,
-                    Some(content),
-                    Owner::Theirs,
-                    false,
-                    "in the way",
-                );
-            } else if !self.conflicts.contains(&found) {
-                self.conflicts.push(found);
-            }
-        }
-        let config = Config::read(&cleared, dialect);
-        for found in lines.conflicts(chosen, &config, wanted) {
-            if !request.force && !self.conflicts.contains(&found) {
-                self.conflicts.push(found);
-            }
-        }
-        Ok(())
-    }
-
-    /// The files that have to be in an image, or must not be.
-    fn in_image(&self, tool: Tool, dialect: Dialect) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-        // mkinitrd puts options into a script, and copies no files.
-        if tool == Tool::Mkinitrd || dialect == Dialect::ModuleInitTools {
-            return BTreeMap::new();
-        }
-        if self.early.is_empty() {
-            return files::all().into_iter().map(|path| (path, None)).collect();
-        }
-        let early = self.early.iter().cloned();
-        early.map(|(path, content)| (path, Some(content))).collect()
-    }
-}
-
-impl ImageState {
-    fn look(
-        root: &Root,
-        image: crate::tool::Image,
-        expected: Expected,
-        request: &Request,
-    ) -> Result<Self, PlanError> {
-        let sight = match request.images {
-            true => expected.look(root, &image.path)?,
-            false => None,
-        };
-        let is_to_be_made = request.images
-            && match (&sight, request.wanted) {
-                (Some(Ok(sight)), _) => !sight.is_good(),
-                // Where nothing of ours can be, nothing is to be taken out.
-                (Some(Err(_)) | None, wanted) => wanted != Wanted::AsBefore,
-            };
-        Ok(Self {
-            image,
-            expected,
-            sight,
-            is_to_be_made,
-        })
-    }
 }

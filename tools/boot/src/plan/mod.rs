@@ -5,10 +5,13 @@
 //! ([`Overlay`]), and so finds whose line would win, whichever way it does. What stands in the
 //! way is a [`Conflict`]; what only should be known is a remark.
 
+mod boots;
 mod carry_out;
+mod chosen;
 mod command_lines;
 mod conflict;
 mod diff;
+mod draft;
 mod files;
 mod image;
 mod make;
@@ -134,6 +137,7 @@ impl Plan {
     #[must_use]
     pub fn is_fulfilled(&self) -> bool {
         self.files.is_empty()
+            && !self.lacks_tool()
             && self.conflicts.is_empty()
             && self.images_to_make().next().is_none()
             && !self.leaves_something()
@@ -154,7 +158,10 @@ impl Plan {
     /// Whether images should be made, and nothing is known that makes them.
     #[must_use]
     pub fn lacks_tool(&self) -> bool {
-        self.request.images && self.request.tool != ToolWish::None && self.tool.is_none()
+        // Where nothing of ours was, no image has it.
+        let has_purpose = self.request.wanted != Wanted::AsBefore || !self.files.is_empty();
+        let is_asked = self.request.images && self.request.tool != ToolWish::None;
+        is_asked && self.tool.is_none() && has_purpose
     }
 }
 

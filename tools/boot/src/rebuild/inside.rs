@@ -15,19 +15,19 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{chdir, chroot, close, symlinkat};
 
 use crate::root::Root;
 
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-/// Links that systems have there. Without `fd`, bash has no `<(…)`; dracut uses it and goes on with
+/// bash's `<(…)` goes by /dev/fd. Without it mkinitcpio does not begin, and dracut goes on without
 /// what it did not get.
 const LINKS: [(&str, &CStr); 4] = [
     ("fd", c"/proc/self/fd"),
-    ("stdin", c"fd/0"),
-    ("stdout", c"fd/1"),
-    ("stderr", c"fd/2"),
+    ("stdin", c"/proc/self/fd/0"),
+    ("stdout", c"/proc/self/fd/1"),
+    ("stderr", c"/proc/self/fd/2"),
 ];
 
 /// All that is needed after the fork, where memory is no longer to be asked for.
@@ -38,8 +38,8 @@ pub(super) struct Inside {
     dev: CString,
     /// Each with its place.
     devices: Vec<(CString, CString)>,
-    /// The places of [`LINKS`].
-    links: Vec<CString>,
+    /// Where each leads, and its place.
+    links: Vec<(&'static CStr, CString)>,
 }
 
 impl Inside {
@@ -48,8 +48,7 @@ impl Inside {
         for folder in ["/proc", "/sys", "/dev"] {
             let stat = root.stat_link(Path::new(folder))?;
             let is_folder = stat.is_some_and(|stat| {
-                nix::sys::stat::SFlag::from_bits_truncate(stat.st_mode)
-                    .contains(nix::sys::stat::SFlag::S_IFDIR)
+                SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
             });
             if !is_folder {
                 return Err(io::Error::other(format!(
@@ -66,9 +65,12 @@ impl Inside {
                 path(&dev.join(device))?,
             ));
         }
-        let links = LINKS.map(|(link, _)| path(&dev.join(link)));
+        let links = LINKS.iter().map(|(link, target)| {
+            let place = path(&dev.join(link))?;
+            Ok((*target, place))
+        });
         Ok(Self {
-            links: links.into_iter().collect::<io::Result<_>>()?,
+            links: links.collect::<io::Result<_>>()?,
             root: path(root.path())?,
             proc: path(&root.outside(Path::new("/proc")))?,
             sys: path(&root.outside(Path::new("/sys")))?,
@@ -92,7 +94,7 @@ impl Inside {
     }
 
     fn begin(&self) -> Result<(), Errno> {
-        const NONE: Option<&std::ffi::CStr> = None;
+        const NONE: Option<&CStr> = None;
         unshare(CloneFlags::CLONE_NEWNS)?;
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(NONE, c"/", NONE, private, NONE)?;
@@ -133,8 +135,8 @@ impl Inside {
                 NONE,
             )?;
         }
-        for (place, (_, target)) in self.links.iter().zip(LINKS) {
-            symlinkat(target, AT_FDCWD, place.as_c_str())?;
+        for (target, place) in &self.links {
+            symlinkat(*target, AT_FDCWD, place.as_c_str())?;
         }
         chroot(self.root.as_c_str())?;
         chdir(c"/")

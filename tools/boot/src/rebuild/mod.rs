@@ -10,11 +10,13 @@ mod run;
 mod tests;
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, renameat};
-use nix::sys::stat::{SFlag, fstatat};
-use nix::sys::statvfs::fstatvfs;
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstatat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 
 pub use run::Stopped;
@@ -81,9 +83,24 @@ pub enum RebuildError {
         /// The end of what the tool said.
         said: String,
     },
+    /// What is to be run after an image was put in place came to nothing. The new image is in
+    /// place, and may not be what boots.
+    #[error("the new image is in place, but what has to follow came to nothing: {source}")]
+    After {
+        /// What was to be run.
+        command: String,
+        /// How it ended.
+        source: Box<Self>,
+    },
     /// It was interrupted.
     #[error("interrupted")]
     Interrupted,
+    /// Another run makes images in the same folder.
+    #[error("another run makes images in {} at this moment", folder.display())]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The operating system refused something.
     #[error("cannot {what} {}: {source}", path.display())]
     Os {
@@ -105,8 +122,15 @@ impl RebuildError {
             Self::Failed { said, .. } | Self::Nothing { said, .. } | Self::Unfit { said, .. } => {
                 said
             }
+            Self::After { source, .. } => source.said(),
             _ => "",
         }
+    }
+
+    /// Whether the new image is in place in spite of it.
+    #[must_use]
+    pub const fn is_after(&self) -> bool {
+        matches!(self, Self::After { .. })
     }
 }
 
@@ -128,6 +152,9 @@ pub fn check(root: &Root, image: &Image) -> Result<(), RebuildError> {
     };
     let free =
         fstatvfs(&place.folder).map_err(|errno| place.failed("ask for the room in", errno))?;
+    if free.flags().contains(FsFlags::ST_RDONLY) {
+        return Err(place.failed("make an image in", Errno::EROFS));
+    }
     #[expect(
         clippy::useless_conversion,
         reason = "not all machines have 64 bits here"
@@ -156,8 +183,9 @@ pub fn rebuild<T>(
     stopped: Stopped<'_>,
     fit: impl FnOnce(&Path) -> Result<T, String>,
 ) -> Result<T, RebuildError> {
-    check(root, image)?;
     let place = Place::of(root, &image.path)?;
+    place.lock()?;
+    check(root, image)?;
     let new = image.workplace();
     let new_name = PathBuf::from(new.file_name().unwrap_or_default());
     place.remove(&new_name)?;
@@ -168,7 +196,10 @@ pub fn rebuild<T>(
     }
     let seen = made?;
     for command in &image.recipe.then {
-        run::run(root, command, stopped)?;
+        run::run(root, command, stopped).map_err(|error| RebuildError::After {
+            command: command.join(" "),
+            source: error.into(),
+        })?;
     }
     Ok(seen)
 }
@@ -210,12 +241,12 @@ impl Place {
         };
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let folder = root.open_at(&path, flags).map_err(failed)?;
-        let folder = folder.ok_or_else(|| failed(nix::errno::Errno::ENOENT.into()))?;
+        let folder = folder.ok_or_else(|| failed(Errno::ENOENT.into()))?;
         let name = PathBuf::from(image.file_name().unwrap_or_default());
         Ok(Self { folder, path, name })
     }
 
-    fn failed(&self, what: &'static str, errno: nix::errno::Errno) -> RebuildError {
+    fn failed(&self, what: &'static str, errno: Errno) -> RebuildError {
         RebuildError::Os {
             what,
             path: self.path.clone(),
@@ -223,15 +254,38 @@ impl Place {
         }
     }
 
+    /// Keeps other runs from making images here, for as long as this lives: the folder was opened
+    /// anew, and closing it unlocks.
+    fn lock(&self) -> Result<(), RebuildError> {
+        #[expect(deprecated, reason = "nix's `Flock` panics when it cannot unlock")]
+        let locked = nix::fcntl::flock(
+            self.folder.as_raw_fd(),
+            nix::fcntl::FlockArg::LockExclusiveNonblock,
+        );
+        match locked {
+            Ok(()) => Ok(()),
+            Err(Errno::EWOULDBLOCK) => Err(RebuildError::Busy {
+                folder: self.path.clone(),
+            }),
+            Err(errno) => Err(self.failed("lock", errno)),
+        }
+    }
+
     /// A file's size. `None` if it is not there.
     fn size(&self, name: &Path) -> Result<Option<u64>, RebuildError> {
+        let stat = self.stat(name)?;
+        Ok(stat.map(|stat| stat.st_size.try_into().unwrap_or_default()))
+    }
+
+    /// What is known of a file. `None` if it is not there.
+    fn stat(&self, name: &Path) -> Result<Option<FileStat>, RebuildError> {
         let stat = match fstatat(&self.folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(nix::errno::Errno::ENOENT) => return Ok(None),
+            Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(self.failed("look into", errno)),
         };
         let what = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-            SFlag::S_IFREG => return Ok(Some(stat.st_size.try_into().unwrap_or_default())),
+            SFlag::S_IFREG => return Ok(Some(stat)),
             SFlag::S_IFLNK => "a link",
             SFlag::S_IFDIR => "a folder",
             _ => "a device",
@@ -244,16 +298,24 @@ impl Place {
 
     fn remove(&self, name: &Path) -> Result<(), RebuildError> {
         match unlinkat(&self.folder, name, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(()),
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(self.failed("remove an unfinished image in", errno)),
         }
     }
 
-    /// Puts the new image in the old one's place.
+    /// Puts the new image in the old one's place. There may be keys in it: who could not read the
+    /// old one cannot read the new one either.
     fn put(&self, new: &Path) -> Result<(), RebuildError> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let opened = nix::fcntl::openat(&self.folder, new, flags, nix::sys::stat::Mode::empty());
+        let opened = nix::fcntl::openat(&self.folder, new, flags, Mode::empty());
         let file = opened.map_err(|errno| self.failed("open the new image in", errno))?;
+        let mode = |stat: FileStat| Mode::from_bits_truncate(stat.st_mode);
+        if let (Some(old), Some(made)) = (self.stat(&self.name)?, self.stat(new)?)
+            && !mode(old).contains(mode(made))
+        {
+            fchmod(&file, mode(old) & mode(made))
+                .map_err(|errno| self.failed("keep the mode of the image in", errno))?;
+        }
         fsync(&file).map_err(|errno| self.failed("write the new image to the disk, in", errno))?;
         renameat(&self.folder, new, &self.folder, &self.name)
             .map_err(|errno| self.failed("rename the new image in", errno))?;

@@ -5,6 +5,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub type Stopped<'a> = &'a dyn Fn() -> bool;
 const KEPT: usize = 16 << 10;
 /// How often it is asked whether to stop.
 const ROUND: Duration = Duration::from_millis(100);
+/// How long the last words of a tool that has ended may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Where programs are looked for. What the caller has is not asked: with `su` it lacks /usr/sbin.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -81,16 +84,20 @@ fn watch(
     stopped: Stopped<'_>,
 ) -> io::Result<(Option<ExitStatus>, String)> {
     let group = Pid::from_raw(child.id().try_into().unwrap_or(i32::MAX));
-    let reading = thread::spawn(move || {
-        let mut kept = Vec::new();
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keeping = Arc::clone(&kept);
+    let (silent, all_said) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let _silent = silent;
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = reader.read(&mut buffer) {
+            let mut kept = keeping.lock().unwrap_or_else(PoisonError::into_inner);
             kept.extend_from_slice(&buffer[..count]);
             if kept.len() > 2 * KEPT {
-                kept.drain(..kept.len() - KEPT);
+                let start = kept.len() - KEPT;
+                kept.drain(..start);
             }
         }
-        kept
     });
     let (sender, ended) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait()));
@@ -106,7 +113,9 @@ fn watch(
     };
     // What it left running would keep the pipe open, and might write to the image.
     let _ = killpg(group, Signal::SIGKILL);
-    let said = reading.join().unwrap_or_default();
+    // A daemon may have left the group, with the pipe in its hands: it is not waited for.
+    let _ = all_said.recv_timeout(PATIENCE);
+    let said = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((status, readable(&said)))
 }
 

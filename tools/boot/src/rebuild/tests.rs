@@ -102,6 +102,15 @@ fn the_tool_runs_in_the_tree_and_the_image_is_looked_into_before_it_counts() {
 }
 
 #[test]
+fn a_tool_finds_its_files_in_dev() {
+    let script = "echo a | cat /dev/stdin > /dev/fd/1; [ -e /dev/fd ] && echo new > $2";
+    let Some(system) = system(&script.replace("cat", "/bin/busybox cat")) else {
+        return;
+    };
+    system.rebuild(|_| Ok(())).unwrap();
+}
+
+#[test]
 fn a_tool_that_fails_leaves_the_old_image() {
     let said = r"printf '\033[31mno \000room\033[0m\n\033]0;title\007'; echo half > $2; exit 3";
     let Some(failing) = system(said) else { return };
@@ -221,4 +230,75 @@ fn a_boot_that_has_no_room_for_two_images_is_seen_before_anything_is_done() {
         "/boot has 4 MiB free, and 18 MiB are needed for a new image beside the old one"
     );
     assert_eq!(left, 1);
+}
+
+#[test]
+fn a_daemon_that_a_tool_leaves_is_not_waited_for() {
+    // It is waited for until it has left.
+    let script = "/bin/busybox setsid /bin/sh -c ': > /left; exec /bin/busybox sleep 20' & \
+                  while [ ! -e /left ]; do :; done; echo new > $2";
+    let Some(system) = system(script) else { return };
+    let start = std::time::Instant::now();
+    system.rebuild(|_| Ok(())).unwrap();
+    assert!(start.elapsed().as_secs() < 15);
+    assert_eq!(system.image(), "new\n");
+}
+
+#[test]
+fn who_could_not_read_the_old_image_cannot_read_the_new_one() {
+    let Some(system) = system("echo new > $2; /bin/busybox chmod 0644 $2") else {
+        return;
+    };
+    let path = system.folder.path().join("boot/initrd.img-1");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+    for (old, new) in [(0o600, 0o600), (0o755, 0o644)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(old)).unwrap();
+        system.rebuild(|_| Ok(())).unwrap();
+        assert_eq!(mode(), new);
+    }
+}
+
+#[test]
+fn a_boot_that_cannot_be_written_to_is_seen_before_anything_is_done() {
+    let Some(system) = system("echo new > $2") else {
+        return;
+    };
+    let boot = system.folder.path().join("boot");
+    let flags = nix::mount::MsFlags::MS_RDONLY;
+    nix::mount::mount(Some("tmpfs"), &boot, Some("tmpfs"), flags, Some("size=99m")).unwrap();
+    let result = check(&system.root, &system.image);
+    nix::mount::umount(&boot).unwrap();
+    let error = result.unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot make an image in /boot: Read-only"),
+        "{error}"
+    );
+}
+
+#[test]
+fn two_runs_do_not_make_the_same_image() {
+    let Some(system) = system("echo new > $2") else {
+        return;
+    };
+    system
+        .rebuild(|_| {
+            let other = system.rebuild(|_| Ok(())).unwrap_err();
+            assert!(matches!(other, RebuildError::Busy { .. }), "{other}");
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(system.image(), "new\n");
+}
+
+#[test]
+fn what_follows_an_image_and_fails_is_told_apart() {
+    let Some(mut system) = system("echo new > $2") else {
+        return;
+    };
+    let command = ["sh", "-c", "echo no room on the ESP; exit 1"];
+    system.image.recipe.then = vec![command.map(str::to_owned).to_vec()];
+    let error = system.rebuild(|_| Ok(())).unwrap_err();
+    assert!(error.is_after(), "{error}");
+    assert_eq!(error.said(), "no room on the ESP");
+    assert_eq!(system.image(), "new\n");
 }

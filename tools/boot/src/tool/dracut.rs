@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DropIn, HEAD, Image, Images, Recipe, Remark, words};
+use super::{DropIn, HEAD, Image, Images, Recipe, Remark, post_update, words};
 use crate::boot_loader::Layout;
 use crate::tree::{Tree, TreeError};
 
@@ -45,18 +45,22 @@ pub(super) fn images(tree: &dyn Tree, kernel: &str) -> Result<Images, TreeError>
     if paths.is_empty() && !copies.iter().any(|folder| folder.ends_with(kernel)) {
         paths.push(boot.join(usual(tree, kernel)?));
     }
-    let image = |path| Image {
-        path,
-        kernel: kernel.to_owned(),
-        recipe: Recipe {
-            program: "dracut",
-            before: vec!["--force".into()],
-            after: vec![kernel.to_owned()],
-            then: Vec::new(),
-        },
-    };
+    let mut images = Vec::new();
+    for path in paths {
+        let then = post_update::command(tree, kernel, &path)?;
+        images.push(Image {
+            path,
+            kernel: kernel.to_owned(),
+            recipe: Recipe {
+                program: "dracut",
+                before: vec!["--force".into()],
+                after: vec![kernel.to_owned()],
+                then,
+            },
+        });
+    }
     Ok(Images {
-        images: paths.into_iter().map(image).collect(),
+        images,
         others: rescues(tree)?,
     })
 }

@@ -4,18 +4,17 @@
 //! one of MODULES=dep has them only if the disk was there when it was made. `/etc/initramfs-tools/modules`
 //! is a file of the administrator's, and there is no folder for others, so a hook adds them.
 //!
-//! `update-initramfs` runs mkinitramfs, renames, and runs `/etc/initramfs/post-update.d`. The same
-//! is done here, with a look into the image before the rename.
+//! `update-initramfs` runs mkinitramfs, renames, and tells the boot loaders. The same is done here,
+//! with a look into the image before the rename.
 
 use std::path::{Path, PathBuf};
 
-use super::{DropIn, HEAD, Image, Images, Recipe, Remark, shell, words};
-use crate::tree::{Kind, Tree, TreeError};
+use super::{DropIn, HEAD, Image, Images, Recipe, Remark, post_update, shell, words};
+use crate::tree::{Tree, TreeError};
 
 /// What is in here is copied without our doing.
 const MODPROBE: &str = "/etc/modprobe.d";
 const UPDATE: &str = "/etc/initramfs-tools/update-initramfs.conf";
-const POST_UPDATE: &str = "/etc/initramfs/post-update.d";
 
 pub(super) fn drop_in(modules: &[&str], files: &[&Path]) -> DropIn {
     let modules = modules.join(" ");
@@ -24,10 +23,13 @@ pub(super) fn drop_in(modules: &[&str], files: &[&Path]) -> DropIn {
         .copied()
         .filter(|file| !file.starts_with(MODPROBE))
         .collect();
+    // 1 is for a file that is there already. A guard that somebody has removed must not keep a new
+    // kernel from getting an image.
     let copies = match rest[..] {
         [] => String::new(),
         _ => format!(
-            "for file in {}; do\n  copy_file fwshare \"$file\" || [ $? -eq 1 ]\ndone\n",
+            "for file in {}; do\n  \
+             [ ! -e \"$file\" ] || copy_file fwshare \"$file\" || [ $? -eq 1 ]\ndone\n",
             words(&rest)
         ),
     };
@@ -45,24 +47,11 @@ pub(super) fn drop_in(modules: &[&str], files: &[&Path]) -> DropIn {
 
 pub(super) fn images(tree: &dyn Tree, kernel: &str) -> Result<Images, TreeError> {
     let path = PathBuf::from(format!("/boot/initrd.img-{kernel}"));
-    let mut then = Vec::new();
-    if tree.kind(Path::new(POST_UPDATE))? == Some(Kind::Folder) {
-        then.push(
-            [
-                "run-parts",
-                &format!("--arg={kernel}"),
-                &format!("--arg={}", path.display()),
-                POST_UPDATE,
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-        );
-    }
     let recipe = Recipe {
         program: "mkinitramfs",
         before: vec!["-o".into()],
         after: vec![kernel.to_owned()],
-        then,
+        then: post_update::command(tree, kernel, &path)?,
     };
     let image = Image {
         path,

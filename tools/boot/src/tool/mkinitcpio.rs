@@ -12,6 +12,12 @@ const PROGRAM: &str = "/usr/bin/mkinitcpio";
 const PRESETS: &str = "/etc/mkinitcpio.d";
 
 pub(super) fn drop_in(modules: &[&str], files: &[&Path]) -> DropIn {
+    // With the `?`, a kernel that lacks one is no error: every kernel's images are made after this
+    // file. In quotes, because a shell takes it for a pattern.
+    let modules: Vec<_> = modules
+        .iter()
+        .map(|module| format!("'{module}?'"))
+        .collect();
     DropIn {
         path: "/etc/mkinitcpio.conf.d/fwshare.conf".into(),
         text: format!(

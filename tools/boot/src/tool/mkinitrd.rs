@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use super::{Image, Images, Recipe, Remark};
 use crate::tree::{Tree, TreeError};
 
+/// Begins an argument that names a module.
+pub(super) const WITH: &str = "--with=";
+
 pub(super) fn images(tree: &dyn Tree, kernel: &str) -> Result<Images, TreeError> {
     let path = PathBuf::from(format!("/boot/initrd-{kernel}.img"));
     let old = match tree.is_file(Path::new("/etc/redhat-release"))? {
@@ -25,9 +28,9 @@ pub(super) fn images(tree: &dyn Tree, kernel: &str) -> Result<Images, TreeError>
         kernel: kernel.to_owned(),
         recipe: Recipe {
             program: "mkinitrd",
-            before: ["-f", "--with=ohci1394", "--with=sbp2", "--with=sd_mod"]
-                .map(str::to_owned)
-                .to_vec(),
+            before: std::iter::once("-f".to_owned())
+                .chain(["ohci1394", "sbp2", "sd_mod"].map(|module| format!("{WITH}{module}")))
+                .collect(),
             after: vec![kernel.to_owned()],
             then: Vec::new(),
         },

@@ -9,6 +9,7 @@ mod find;
 mod initramfs_tools;
 mod mkinitcpio;
 mod mkinitrd;
+mod post_update;
 mod shell;
 #[cfg(test)]
 mod tests;
@@ -155,6 +156,14 @@ pub struct Recipe {
     pub after: Vec<String>,
     /// What is to be run when the image is in place, each with its arguments.
     pub then: Vec<Vec<String>>,
+}
+
+impl Recipe {
+    /// Makes it the one of a system without anything of ours: mkinitrd is told on its command line
+    /// what other tools read in a drop-in.
+    pub(crate) fn leave_ours_out(&mut self) {
+        self.before.retain(|word| !word.starts_with(mkinitrd::WITH));
+    }
 }
 
 impl Image {

@@ -170,7 +170,7 @@ fn mkinitcpio_makes_the_images_of_the_kernels_preset() {
 }
 
 #[test]
-fn initramfs_tools_tells_the_boot_loader_afterwards() {
+fn boot_loaders_of_debian_are_told_afterwards() {
     let image = |files: &[&str]| {
         let images = Tool::InitramfsTools
             .images(&system(files).1, "6.1")
@@ -187,6 +187,12 @@ fn initramfs_tools_tells_the_boot_loader_afterwards() {
     assert_eq!(
         told.recipe.then[0].join(" "),
         "run-parts --arg=6.1 --arg=/boot/initrd.img-6.1 /etc/initramfs/post-update.d"
+    );
+    let files = ["etc/debian_version", "usr/share/initramfs/post-update.d/"];
+    let dracut = Tool::Dracut.images(&system(&files).1, "6.1").unwrap();
+    assert_eq!(
+        dracut.images[0].recipe.then[0].join(" "),
+        "run-parts --arg=6.1 --arg=/boot/initrd.img-6.1 /usr/share/initramfs/post-update.d"
     );
 }
 

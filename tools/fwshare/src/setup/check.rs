@@ -87,7 +87,7 @@ pub(super) fn run(plan: &Plan, root: &Root, json: bool) -> Result<(), Failure> {
     };
     match json {
         true => output::print_json(&report)?,
-        false => output::print(&table(&report))?,
+        false => output::print(&output::harmless(&table(&report)))?,
     }
     if report.as_wanted {
         return Ok(());
@@ -119,7 +119,17 @@ fn wrong(plan: &Plan) -> Vec<String> {
     });
     let to_do = plan.remarks.iter().filter(|remark| remark.is_to_do);
     let to_do = to_do.map(ToString::to_string);
-    conflicts.chain(files).chain(images).chain(to_do).collect()
+    let unseen = plan.lacks_tool().then(|| {
+        "no tool that makes images is known here, so no image was looked into (--tool none: there \
+         is none to look into)"
+            .to_owned()
+    });
+    conflicts
+        .chain(files)
+        .chain(images)
+        .chain(unseen)
+        .chain(to_do)
+        .collect()
 }
 
 fn kernel(state: &KernelState, running: Option<bool>) -> Kernel {

@@ -34,6 +34,16 @@ impl Outcome {
         }
     }
 
+    /// How many of the new images are in place.
+    pub(super) fn in_place(&self) -> usize {
+        self.images.iter().filter(|image| image.made).count()
+    }
+
+    /// The commands that had to follow them, and failed.
+    pub(super) fn left(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().filter_map(|image| image.left.as_deref())
+    }
+
     fn state(&self, plan: &Plan, end: &Result<String, Failure>) -> &'static str {
         match (self.why_not, end) {
             (None | Some("planned"), Ok(_)) if plan.is_fulfilled() => "unchanged",
@@ -53,6 +63,8 @@ pub(super) struct ImageOutcome {
     error: Option<String>,
     /// The end of what the tool said.
     said: Option<String>,
+    /// The command that had to follow, and failed.
+    left: Option<String>,
 }
 
 impl ImageOutcome {
@@ -62,15 +74,20 @@ impl ImageOutcome {
             made: true,
             error: None,
             said: None,
+            left: None,
         }
     }
 
     pub(super) fn not_made(path: &Path, error: &RebuildError) -> Self {
         Self {
             path: path.to_owned(),
-            made: false,
+            made: error.is_after(),
             error: Some(error.to_string()),
             said: Some(error.said().to_owned()).filter(|said| !said.is_empty()),
+            left: match error {
+                RebuildError::After { command, .. } => Some(command.clone()),
+                _ => None,
+            },
         }
     }
 }

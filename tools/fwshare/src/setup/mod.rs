@@ -50,14 +50,14 @@ pub(crate) fn initramfs(args: &SetupInitramfsArgs) -> Result<(), Failure> {
         return check::run(&plan, &root, args.json);
     }
     if !args.json {
-        output::print(&shown::plan(&plan, &root))?;
+        output::print(&output::harmless(&shown::plan(&plan, &root)))?;
     }
     if !plan.conflicts.is_empty() {
         return finish(args, &plan, &root, &Outcome::conflict(), conflict(&plan));
     }
     if args.dry_run {
         if !args.json {
-            output::print(&shown::left(&plan))?;
+            output::print(&output::harmless(&shown::left(&plan)))?;
         }
         let nothing_is_done = match plan.is_fulfilled() {
             true => "nothing to do: all is as wanted",
@@ -76,15 +76,21 @@ pub(crate) fn initramfs(args: &SetupInitramfsArgs) -> Result<(), Failure> {
         now::check(&sysfs)?;
     }
     let mut outcome = Outcome::default();
-    let failed = carry_out(&plan, &root, args.json, &mut outcome)?;
+    carry_out(&plan, &root, args.json, &mut outcome)?;
     if let Some(exclusive) = plan.request.wanted.exclusive().filter(|_| args.now) {
-        let now = now::apply(&sysfs, exclusive)?;
+        let now = match now::apply(&sysfs, exclusive) {
+            Ok(now) => now,
+            Err(failure) => {
+                let failure = failure.advise("the files are written, whatever runs now");
+                return finish(args, &plan, &root, &outcome, Err(failure));
+            }
+        };
         if !args.json {
             output::print(&format!("{}\n", now.described()))?;
         }
         outcome.now = Some(now);
     }
-    let end = end(&plan, failed, outcome.now.is_some());
+    let end = end(&plan, &outcome);
     finish(args, &plan, &root, &outcome, end)
 }
 
@@ -150,12 +156,7 @@ fn recover(root: &Root) -> Result<(), Failure> {
     Ok(())
 }
 
-fn carry_out(
-    plan: &Plan,
-    root: &Root,
-    quiet: bool,
-    outcome: &mut Outcome,
-) -> Result<usize, Failure> {
+fn carry_out(plan: &Plan, root: &Root, quiet: bool, outcome: &mut Outcome) -> Result<(), Failure> {
     let stop = Stop::on_signals("putting an unfinished image away")?;
     let is_stopped = Cell::new(false);
     let stopped = || {
@@ -173,7 +174,7 @@ fn carry_out(
         }
         if !quiet {
             // That nobody reads it is no reason to stop half-way.
-            let _ = output::print(&shown::step(&step));
+            let _ = output::print(&output::harmless(&shown::step(&step)));
         }
     };
     plan.carry_out(root, &stopped, &mut tell)
@@ -184,8 +185,10 @@ fn carry_out(
 }
 
 /// How it ended.
-fn end(plan: &Plan, failed: usize, now: bool) -> Result<String, Failure> {
+fn end(plan: &Plan, outcome: &Outcome) -> Result<String, Failure> {
     let wanted = plan.request.wanted;
+    let now = outcome.now.is_some();
+    let failed = plan.images_to_make().count() - outcome.in_place();
     if failed > 0 {
         return Err(Failure::new(
             Exit::NoImage,
@@ -193,6 +196,12 @@ fn end(plan: &Plan, failed: usize, now: bool) -> Result<String, Failure> {
         )
         .advise("the files are written: run it again when the cause is mended")
         .advise("or bring everything back: fwshare setup-initramfs --remove"));
+    }
+    let left: Vec<_> = outcome.left().collect();
+    if !left.is_empty() {
+        let message = "the images are in place, but what has to follow them was not done; run it:";
+        let failure = Failure::new(Exit::Partly, message);
+        return Err(left.into_iter().fold(failure, Failure::advise));
     }
     if plan.lacks_tool() {
         let failure = Failure::new(
@@ -312,7 +321,9 @@ fn not_changed(error: &ChangeError) -> Failure {
 fn no_image(error: &RebuildError) -> Failure {
     let message = error.to_string();
     match error {
-        RebuildError::Os { source, .. } => denied(source.kind(), message, Exit::NoImage),
+        RebuildError::Os { source, .. } => {
+            denied(source.kind(), message, Exit::NoImage).advise("nothing was changed")
+        }
         _ => Failure::new(Exit::NoImage, message).advise("nothing was changed"),
     }
 }

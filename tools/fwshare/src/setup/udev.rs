@@ -101,7 +101,7 @@ pub(crate) fn run(args: &SetupUdevArgs) -> Result<(), Failure> {
              udevadm control --reload && udevadm trigger --subsystem-match=firewire"
         }
     };
-    output::print(&format!("{diff}{end}\n"))
+    output::print(&output::harmless(&format!("{diff}{end}\n")))
 }
 
 /// Sees that the group is one: udev ignores a line with another.

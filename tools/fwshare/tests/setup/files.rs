@@ -100,7 +100,7 @@ fn mkinitcpio_gets_words_added_to_its_own() {
         "+/etc/mkinitcpio.conf.d/fwshare.conf",
     ];
     let said = [
-        "+MODULES+=(firewire-ohci firewire-sbp2 sd_mod)\n",
+        "+MODULES+=('firewire-ohci?' 'firewire-sbp2?' 'sd_mod?')\n",
         "+FILES+=(/etc/modprobe.d/fwshare.conf)\n",
     ];
     case(&system, &["--no-rebuild"], 0, &said, &changed);
@@ -148,6 +148,10 @@ fn the_old_stack_gets_its_own_names_and_serialize_io() {
         "+options firewire-sbp2 exclusive_login=0\n+options sbp2 exclusive_login=0 serialize_io=1\n",
     ];
     case(&both, &["--no-rebuild"], 0, &said, &changed);
+    // The files are the same for every kernel, whichever gets a new image.
+    let said = ["2.6.18-4: --kernel leaves it out", said[0]];
+    let arguments = ["--no-rebuild", "--kernel", "6.1"];
+    case(&both, &arguments, 0, &said, &changed);
 }
 
 #[test]
@@ -169,6 +173,14 @@ fn red_hats_mkinitrd_reads_one_file_in_which_ours_is_a_block() {
         "options that make sbp2 log in as wanted",
     ];
     case(&system, &[], 0, &said, &changed);
+    // The image has it still, and no file in it tells.
+    let said = [
+        "it still sets exclusive_login",
+        "mkinitrd -f /boot/.fwshare-initrd-2.6.18-8.el5.img",
+        "everything is as it was before",
+    ];
+    system.run(&["--remove"]).expect(0, &said);
+    system.run(&["--remove"]).expect(0, &["nothing to do"]);
 }
 
 #[test]

@@ -47,6 +47,66 @@ fn the_image_is_made_verified_and_put_in_place() {
 }
 
 #[test]
+fn a_file_of_another_with_our_name_comes_back_in_the_image_too() {
+    if !can_build() {
+        return;
+    }
+    let mine = "options firewire-sbp2 exclusive_login=0 workarounds=4\n";
+    let system = debian(&tools::initramfs_tools());
+    system.put(&format!("{OPTIONS}={mine}"));
+    system.run(&[]).expect(0, &["verified: "]);
+    let said = [
+        "/etc/modprobe.d/fwshare.conf in it is an older one",
+        "everything is as it was before",
+    ];
+    system.run(&["--remove"]).expect(0, &said);
+    system.run(&["--remove"]).expect(0, &["nothing to do"]);
+    assert_eq!(system.read(OPTIONS), mine);
+}
+
+#[test]
+fn what_a_module_needs_has_to_be_inside_whatever_depmod_says_there() {
+    if !can_build() {
+        return;
+    }
+    // As depmod does: of a module that is not there it knows nothing.
+    let tool = tools::initramfs_tools().replace(
+        "cd / && {",
+        "/bin/busybox rm -rf /tmp/w && /bin/busybox mkdir -p /tmp/w && \
+         /bin/busybox cp -a /etc /lib /tmp/w && cd /tmp/w && \
+         /bin/busybox rm lib/modules/$3/kernel/drivers/firewire-core.ko && \
+         /bin/busybox sed -i '/^[^:]*core.ko:/d; s/: .*/:/' lib/modules/$3/modules.dep && {",
+    );
+    let system = debian(&tool);
+    let said = system.run(&[]);
+    said.expect(
+        12,
+        &[
+            "firewire_core is not in it",
+            "firewire-core.ko, which firewire_sbp2 needs, is not in it",
+        ],
+    );
+}
+
+#[test]
+fn what_has_to_follow_an_image_and_fails_is_left_to_do() {
+    if !can_build() {
+        return;
+    }
+    let system = debian(&tools::initramfs_tools());
+    system.put("/etc/initramfs/post-update.d/");
+    system.put("/usr/bin/run-parts*=#!/bin/sh\necho the ESP is full; exit 1\n");
+    let said = [
+        "the new image is in place, but what has to follow came to nothing",
+        "| the ESP is full",
+        "run-parts --arg=6.1 --arg=/boot/initrd.img-6.1 /etc/initramfs/post-update.d",
+    ];
+    let said = system.run(&[]).expect(14, &said);
+    assert!(!said.stderr.contains("the old ones"), "{}", said.stderr);
+    assert_ne!(system.read(IMAGE), "old");
+}
+
+#[test]
 fn dracut_leaves_out_what_it_is_not_told_of() {
     if !can_build() {
         return;
@@ -215,6 +275,15 @@ fn without_a_tool_the_files_are_written_and_it_is_said() {
         &changed,
     );
     case(&system, &[], 13, &["no image was made"], &changed);
+    // Nobody has looked into an image, so nobody says that it is as wanted.
+    system.run(&["--no-rebuild"]).expect(0, &[]);
+    system
+        .run(&["--check"])
+        .expect(10, &["no image was looked into"]);
+    system.run(&["--dry-run"]).expect(0, &["--dry-run: "]);
+    system.run(&["--check", "--tool", "none"]).expect(0, &[]);
+    system.run(&["--remove"]).expect(13, &[]);
+    system.run(&["--remove"]).expect(0, &["nothing to do"]);
     let alpine = System::new(&["/etc/modprobe.d/", "/sbin/mkinitfs="]).today("6.1");
     case(
         &alpine,
@@ -295,4 +364,14 @@ fn copies_of_a_boot_loader_need_another_step() {
         "kernel-install add 6.1",
     ];
     case(&system, &[], 14, &said, &changed);
+    // An image that is as wanted, where kernel-install would have put it.
+    let plain = debian(&tools::initramfs_tools());
+    plain.run(&[]).expect(0, &[]);
+    system.run(&["--no-rebuild"]).expect(0, &[]);
+    fs::copy(plain.at(IMAGE), system.at("/boot/efi/0123/6.1/initrd")).unwrap();
+    system.run(&["--check"]).expect(0, &[]);
+    system.run(&[]).expect(0, &["nothing to do"]);
+    system
+        .run(&["--remove"])
+        .expect(14, &["initrd: /etc/modprobe.d/fwshare.conf is still in it"]);
 }

@@ -42,6 +42,11 @@ fn a_kernel_without_the_driver_is_named_and_the_other_one_done() {
         &said,
         &[&format!("+{OPTIONS}"), HOOK],
     );
+    // To take away, there is nothing in it.
+    system.run(&["--no-rebuild"]).expect(14, &[]);
+    system
+        .run(&["--remove", "--no-rebuild"])
+        .expect(0, &["done"]);
 }
 
 #[test]

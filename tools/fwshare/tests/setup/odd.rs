@@ -75,6 +75,21 @@ fn files_that_nobody_can_read_are_told_and_passed_over() {
 }
 
 #[test]
+fn what_a_terminal_would_obey_is_not_printed() {
+    let line = "options firewire-sbp2 exclusive_login=1 # \x1b]0;title\x07\n";
+    let system = system(&[
+        &format!("/etc/modprobe.d/zz.conf={line}"),
+        "/etc/modprobe.d/y.conf=install firewire-core \x1b[2J\n",
+    ]);
+    for arguments in [&["--no-rebuild"][..], &["--no-rebuild", "--force"]] {
+        let said = system.run(arguments);
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(all.contains("\u{fffd}[2J"), "{all}");
+        assert!(!all.contains(['\x1b', '\x07']), "{all:?}");
+    }
+}
+
+#[test]
 fn roots_by_every_name() {
     let system = system(&["/etc/modprobe.d/"]);
     let missing = system.run(&["--no-rebuild", "--root", "/nowhere/at/all"]);

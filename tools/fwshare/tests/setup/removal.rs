@@ -54,9 +54,9 @@ fn a_file_of_ours_that_was_edited_is_kept_beside() {
     fs::write(system.at(OPTIONS), &edited).unwrap();
     system
         .run(&["--remove", "--no-rebuild"])
-        .expect(0, &["fwshare.conf.fwshare-saved"]);
+        .expect(0, &["fwshare.conf.fwshare-saved~"]);
     assert!(!system.at(OPTIONS).exists());
-    assert_eq!(system.read(&format!("{OPTIONS}.fwshare-saved")), edited);
+    assert_eq!(system.read(&format!("{OPTIONS}.fwshare-saved~")), edited);
 }
 
 #[test]

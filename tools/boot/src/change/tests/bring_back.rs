@@ -62,14 +62,14 @@ fn what_somebody_made_of_our_file_is_kept_beside_it() {
     apply(&system.root, &system.usual()).unwrap();
     fs::write(system.at(OWN), "options\nand mine\n").unwrap();
     fs::set_permissions(system.at(OWN), Permissions::from_mode(0o600)).unwrap();
-    fs::write(system.at(&format!("{OWN}.fwshare-saved")), "older").unwrap();
+    fs::write(system.at(&format!("{OWN}.fwshare-saved~")), "older").unwrap();
     let undo = system.undo();
     let undo = undo.iter().find(|it| it.original.file == Path::new(OWN));
     assert!(undo.unwrap().is_altered);
 
     system.restore();
     assert!(!system.at(OWN).exists());
-    let saved = format!("{OWN}.fwshare-saved-1");
+    let saved = format!("{OWN}.fwshare-saved-1~");
     assert_eq!(
         system.read(&saved).as_deref(),
         Some(&b"options\nand mine\n"[..])
