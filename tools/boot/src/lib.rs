@@ -18,6 +18,7 @@ mod judge;
 pub mod kernels;
 pub mod kmod;
 pub mod modinfo;
+pub mod nodes;
 pub mod notice;
 pub mod plan;
 pub mod rebuild;

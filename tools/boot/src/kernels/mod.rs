@@ -51,19 +51,6 @@ impl Driver {
     }
 }
 
-/// Which of Linux's FireWire stacks a kernel has, by its SBP-2 driver.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stack {
-    /// `firewire-core` and `firewire-sbp2`, since Linux 2.6.22.
-    Juju,
-    /// `ieee1394` and `sbp2`, until Linux 2.6.36.
-    Ieee1394,
-    /// Both, as kernels in between had.
-    Both,
-    /// No SBP-2 driver.
-    None,
-}
-
 /// The kernels of a system, sorted by version, the newest last.
 ///
 /// A folder without modules.dep is none: it is what was left when a kernel was removed. Nor is
@@ -135,20 +122,6 @@ impl Kernel {
         match self.driver(name) {
             Driver::Module { path, .. } => Some(path),
             Driver::BuiltIn | Driver::Missing => None,
-        }
-    }
-
-    /// Which stack it has.
-    #[must_use]
-    pub fn stack(&self) -> Stack {
-        let juju = self.driver("firewire-sbp2").is_there();
-        // `sbp2` as an alias of firewire-sbp2 is not in modules.dep.
-        let old = self.driver("sbp2").is_there();
-        match (juju, old) {
-            (true, true) => Stack::Both,
-            (true, false) => Stack::Juju,
-            (false, true) => Stack::Ieee1394,
-            (false, false) => Stack::None,
         }
     }
 }

@@ -48,8 +48,10 @@ fn a_kernel_is_a_folder_with_a_modules_dep() {
         .map(|kernel| kernel.version().as_str())
         .collect();
     assert_eq!(versions, ["6.9.1", "6.10.2-amd64", "6.11"]);
-    let stacks: Vec<Stack> = kernels.iter().map(Kernel::stack).collect();
-    assert_eq!(stacks, [Stack::Juju, Stack::Juju, Stack::None]);
+    assert_eq!(
+        kernels.iter().map(drivers).collect::<Vec<_>>(),
+        [(true, false), (true, false), (false, false)]
+    );
     let top = Path::new("/lib/modules/6.9.1/kernel");
     assert_eq!(
         kernels[0].driver("firewire_sbp2"),
@@ -89,22 +91,28 @@ fn no_kernels_are_no_error_and_what_cannot_be_read_is() {
     assert!(error.contains("/lib/modules/6.1/modules.dep"), "{error}");
 }
 
+/// Whether it has today's SBP-2 driver, and the old stack's.
+fn drivers(kernel: &Kernel) -> (bool, bool) {
+    let is_there = |name| kernel.driver(name).is_there();
+    (is_there("firewire-sbp2"), is_there("sbp2"))
+}
+
 #[test]
 fn stacks_are_told_apart_by_their_sbp2_drivers() {
     let old = "/lib/modules/2.6.18/kernel/drivers/ieee1394/sbp2.ko: /lib/modules/2.6.18/kernel/drivers/ieee1394/ieee1394.ko\n";
     let both = format!("{old}{DEP}");
-    for (dep, stack) in [
-        (old, Stack::Ieee1394),
-        (DEP, Stack::Juju),
-        (both.as_str(), Stack::Both),
+    for (dep, expected) in [
+        (old, (false, true)),
+        (DEP, (true, false)),
+        (both.as_str(), (true, true)),
         (
             "kernel/sbp2.kobold:\nkernel/sbp2.txt:\nkernel/.ko:\nsbp2.ko\n",
-            Stack::None,
+            (false, false),
         ),
     ] {
         let (_folder, root) = system(&[("lib/modules/2.6.18/modules.dep", dep)]);
         let kernels = find(&root).unwrap();
-        assert_eq!(kernels[0].stack(), stack, "{dep}");
+        assert_eq!(drivers(&kernels[0]), expected, "{dep}");
     }
     let (_folder, root) = system(&[("lib/modules/2.6.18/modules.dep", old)]);
     let path = PathBuf::from("/lib/modules/2.6.18/kernel/drivers/ieee1394/sbp2.ko");

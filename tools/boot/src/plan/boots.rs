@@ -1,9 +1,10 @@
-//! Images in other places than the tool's, which are what boots.
+//! What boots, where that is not an image that the tool has made: images in other places, none
+//! at all, or a /boot that is not there.
 
 use std::path::Path;
 
-use super::Request;
-use super::image::Expected;
+use super::image::{Expected, ImageState};
+use super::{Request, Wanted};
 use crate::boot_loader::{Layout, Unified};
 use crate::root::Root;
 use crate::tool::Remark;
@@ -88,4 +89,74 @@ fn copied(root: &Root, folder: &Path, expected: &Expected) -> Result<Option<Stri
         true => None,
         false => Some(String::new()),
     })
+}
+
+/// What is to be said of an image that is not there. None is made: a kernel that boots without
+/// one finds the option in modprobe.d.
+pub(super) fn missing(
+    root: &Root,
+    state: &ImageState,
+    request: &Request,
+) -> Result<Option<Remark>, TreeError> {
+    if !request.images || state.sight.is_some() || request.wanted == Wanted::AsBefore {
+        return Ok(None);
+    }
+    let image = &state.image;
+    let mut can_boot = false;
+    for kernel in [
+        format!("/boot/vmlinuz-{}", image.kernel),
+        format!("/lib/modules/{}/vmlinuz", image.kernel),
+    ] {
+        can_boot |= root.is_file(Path::new(&kernel))?;
+    }
+    Ok(Some(Remark {
+        file: image.path.clone(),
+        line: None,
+        text: format!(
+            "there is no such image, and none was made; if this kernel boots with one: {}",
+            image.command(&image.path).join(" ")
+        ),
+        is_to_do: can_boot,
+    }))
+}
+
+/// Whether the system that runs has a /boot of its own that is not mounted: images that are made
+/// would be put below it, where nothing boots from.
+pub(super) fn lacks_boot(root: &Root) -> Result<bool, TreeError> {
+    if !root.is_live() {
+        return Ok(false);
+    }
+    let read = |path: &str| {
+        let text = root.read(Path::new(path))?.unwrap_or_default();
+        Ok::<_, TreeError>(String::from_utf8_lossy(&text).into_owned())
+    };
+    Ok(is_left_out(
+        &read("/etc/fstab")?,
+        &read("/proc/self/mountinfo")?,
+    ))
+}
+
+/// Whether fstab has /boot, and proc(5)'s mountinfo has not.
+fn is_left_out(fstab: &str, mountinfo: &str) -> bool {
+    let field = |line: &str, number: usize| line.split_whitespace().nth(number) == Some("/boot");
+    let is_wanted = fstab
+        .lines()
+        .any(|line| !line.trim_start().starts_with('#') && field(line, 1));
+    is_wanted && !mountinfo.lines().any(|line| field(line, 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_left_out;
+
+    #[test]
+    fn a_boot_that_is_not_mounted_is_seen() {
+        let fstab = "# /dev/sda1 /boot ext4\nUUID=1 / ext4 defaults 0 1\n";
+        let with_boot = format!("{fstab}UUID=2 /boot ext2 noauto 0 2\n");
+        let mounts = "22 1 8:2 / / rw shared:1 - ext4 /dev/sda2 rw\n";
+        let mounted = format!("{mounts}36 22 8:1 / /boot rw - ext4 /dev/sda1 rw\n");
+        assert!(is_left_out(&with_boot, mounts));
+        assert!(!is_left_out(&with_boot, &mounted));
+        assert!(!is_left_out(fstab, mounts));
+    }
 }

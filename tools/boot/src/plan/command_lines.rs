@@ -40,6 +40,14 @@ impl CommandLines {
         })
     }
 
+    /// Those that will count at the next boot. What runs was given its command line by one of the
+    /// others, if any is known.
+    fn to_come<'a>(&'a self, chosen: &'a Chosen) -> impl Iterator<Item = &'a boot_loader::Found> {
+        let is_known = self.of(chosen).any(|found| found.reader != Reader::Running);
+        self.of(chosen)
+            .filter(move |found| !is_known || found.reader != Reader::Running)
+    }
+
     /// What on them is in the way of a kernel's driver, given what the files will say.
     pub(super) fn conflicts(
         &self,
@@ -47,7 +55,7 @@ impl CommandLines {
         config: &Config,
         wanted: Option<bool>,
     ) -> Vec<Conflict> {
-        self.of(chosen)
+        self.to_come(chosen)
             .filter_map(|found| {
                 conflict::find(config, Some(&found.parse()), &chosen.modules, wanted)
             })
@@ -73,11 +81,7 @@ impl CommandLines {
         };
         if chosen.is_built_in {
             let value = if exclusive { Bool::On } else { Bool::Off };
-            // What runs was given its command line by one of the others.
-            let mut lines = self
-                .of(chosen)
-                .filter(|found| found.reader != Reader::Running);
-            let is_said = lines.any(|found| {
+            let is_said = self.to_come(chosen).any(|found| {
                 let set = found.parse().sets(driver, "exclusive_login");
                 set.is_some_and(|(set, _)| set == value)
             });
@@ -111,10 +115,9 @@ impl CommandLines {
         let Some(driver) = chosen.driver.filter(|_| is_over) else {
             return Vec::new();
         };
-        let lines = self.of(chosen).filter(|found| {
-            found.reader != Reader::Running
-                && found.parse().sets(driver, "exclusive_login").is_some()
-        });
+        let lines = self
+            .to_come(chosen)
+            .filter(|found| found.parse().sets(driver, "exclusive_login").is_some());
         lines
             .map(|found| Remark {
                 file: PathBuf::from(&found.place.file),

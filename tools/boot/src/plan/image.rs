@@ -27,7 +27,8 @@ pub struct ImageState {
     pub image: Image,
     /// What should be in it.
     pub expected: Expected,
-    /// What was seen in it. `Err`: why nothing could be seen. `None` if nobody looked.
+    /// What was seen in it. `Err`: why nothing could be seen. `None` if nobody looked, or it is
+    /// not there.
     pub sight: Option<Result<Sight, String>>,
     /// It is to be made anew.
     pub is_to_be_made: bool,
@@ -162,7 +163,9 @@ impl ImageState {
             && match (&sight, request.wanted) {
                 (Some(Ok(sight)), _) => !sight.is_good(),
                 // Where nothing of ours can be, nothing is to be taken out.
-                (Some(Err(_)) | None, wanted) => wanted != Wanted::AsBefore,
+                (Some(Err(_)), wanted) => wanted != Wanted::AsBefore,
+                // A kernel that boots without an image goes on doing so.
+                (None, _) => false,
             };
         Ok(Self {
             image,

@@ -26,6 +26,9 @@ impl Plan {
             return Err(ChangeError::Pending.into());
         }
         let (ruler, tool) = tool(root, &request)?;
+        if request.images && boots::lacks_boot(root)? {
+            return Err(PlanError::NoBoot);
+        }
         let mut remarks = Vec::new();
         let (kernels, others) = chosen(root, &request, &mut remarks)?;
         let stacks = stacks(root, &kernels, &others, &mut remarks)?;
@@ -84,6 +87,7 @@ impl Plan {
                         image.recipe.leave_ours_out();
                     }
                     let image = ImageState::look(root, image, expected.clone(), &request)?;
+                    remarks.extend(boots::missing(root, &image, &request)?);
                     state.images.push(image);
                 }
                 remarks.extend(boots::unified(root, &lines.layout, &expected, &request)?);

@@ -188,6 +188,9 @@ pub enum PlanError {
     /// The files are made from elsewhere.
     #[error("this is {}, and what is in /etc is made from elsewhere", .0.name)]
     Untouchable(Unsupported),
+    /// Images would be made below where /boot is to be mounted.
+    #[error("/boot is in /etc/fstab and is not mounted")]
+    NoBoot,
     /// Two tools are there.
     #[error("there are {0} and {1}, and nothing tells which of them makes the images")]
     WhichTool(Tool, Tool),

@@ -59,17 +59,8 @@ pub(crate) fn initramfs(args: &SetupInitramfsArgs) -> Result<(), Failure> {
         if !args.json {
             output::print(&output::harmless(&shown::left(&plan)))?;
         }
-        let nothing_is_done = match plan.is_fulfilled() {
-            true => "nothing to do: all is as wanted",
-            false => "--dry-run: nothing was changed",
-        };
-        return finish(
-            args,
-            &plan,
-            &root,
-            &Outcome::planned(),
-            Ok(nothing_is_done.into()),
-        );
+        let end = foretold(&plan, &root);
+        return finish(args, &plan, &root, &Outcome::planned(), end);
     }
     let sysfs = Sysfs::running();
     if args.now {
@@ -92,6 +83,25 @@ pub(crate) fn initramfs(args: &SetupInitramfsArgs) -> Result<(), Failure> {
     }
     let end = end(&plan, &outcome);
     finish(args, &plan, &root, &outcome, end)
+}
+
+/// How a dry run ends: as the run would that is not one, as far as that can be seen.
+fn foretold(plan: &Plan, root: &Root) -> Result<String, Failure> {
+    let failure = match plan.check(root) {
+        Err(CarryOutError::Change(error @ ChangeError::Refused { .. })) => not_changed(&error),
+        Err(CarryOutError::Rebuild(
+            error @ (RebuildError::NoRoom { .. } | RebuildError::NoFile { .. }),
+        )) => no_image(&error),
+        // Who looks need not be who may write.
+        Ok(()) | Err(_) => {
+            return Ok(match plan.is_fulfilled() {
+                true => "nothing to do: all is as wanted",
+                false => "--dry-run: nothing was changed",
+            }
+            .into());
+        }
+    };
+    Err(failure)
 }
 
 fn open(path: &Path) -> Result<Root, Failure> {
@@ -280,6 +290,9 @@ fn no_plan(error: PlanError) -> Failure {
         PlanError::Untouchable(system) => {
             Failure::new(Exit::Conflict, message).advise(system.advice)
         }
+        PlanError::NoBoot => Failure::new(Exit::Error, message)
+            .advise("mount it first: mount /boot")
+            .advise("or write the files alone: --no-rebuild"),
         PlanError::WhichTool(one, other) => Failure::new(Exit::Conflict, message)
             .advise(format!("say which: --tool {one} or --tool {other}")),
     }

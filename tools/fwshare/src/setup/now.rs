@@ -78,7 +78,12 @@ pub(crate) fn apply(sysfs: &Sysfs, exclusive: bool) -> Result<Outcome, Failure> 
             How::Written
         }
     };
-    let mut after = sysfs.driver().and_then(|driver| driver.is_exclusive());
+    let Some(driver) = sysfs.driver() else {
+        let message = format!("{} was unloaded, and is not there again", driver.name);
+        return Err(Failure::new(Exit::Error, message)
+            .advise(format!("load it: modprobe {}, and see dmesg", driver.name)));
+    };
+    let mut after = driver.is_exclusive();
     let mut really = how;
     if after != Some(exclusive) {
         really = How::Written;

@@ -3,22 +3,14 @@
 use std::path::Path;
 
 use fwshare_boot::change::{self, Edit, Owner};
+use fwshare_boot::nodes::{self, RULES};
 use fwshare_boot::plan;
-use fwshare_boot::tool::HEAD;
 use fwshare_boot::{Root, Tree as _};
 use serde::Serialize;
 
 use super::{SetupUdevArgs, not_changed, open, recover, unreadable};
 use crate::error::{Exit, Failure};
 use crate::output;
-
-/// After udev's own rules for the nodes (50-udev-default.rules), which give some of them to other
-/// groups.
-const RULES: &str = "/etc/udev/rules.d/60-fwshare.rules";
-const MEANT: &str = "\
-# Nodes that are SBP-2 targets, by specifier and version of their units, and the controllers of
-# this host, without which nobody can log in.
-";
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -27,17 +19,6 @@ struct Report<'a> {
     group: Option<&'a str>,
     diff: &'a str,
     changed: bool,
-}
-
-fn rules(group: &str) -> String {
-    let head = HEAD.replace("setup-initramfs", "setup-udev");
-    format!(
-        "{head}{MEANT}\
-         ACTION!=\"remove\", SUBSYSTEM==\"firewire\", ATTR{{units}}==\"*0x00609e:0x010483*\", \
-         GROUP=\"{group}\", MODE=\"0660\"\n\
-         ACTION!=\"remove\", SUBSYSTEM==\"firewire\", ATTR{{is_local}}==\"1\", \
-         GROUP=\"{group}\", MODE=\"0660\"\n"
-    )
 }
 
 /// Writes the rule, or takes it away.
@@ -54,18 +35,15 @@ pub(crate) fn run(args: &SetupUdevArgs) -> Result<(), Failure> {
         true => root.read(path).map_err(|error| unreadable(&error))?,
         false => None,
     };
-    let head = HEAD.replace("setup-initramfs", "setup-udev");
-    if seen
-        .as_ref()
-        .is_some_and(|seen| !seen.starts_with(head.as_bytes()))
-    {
+    let is_ours = |seen: &[u8]| seen.starts_with(nodes::head().as_bytes());
+    if seen.as_deref().is_some_and(|seen| !is_ours(seen)) {
         return Err(Failure::new(
             Exit::Conflict,
             format!("{RULES} is somebody else's, and was not changed"),
         )
         .advise("give it another name"));
     }
-    let to = (!args.remove).then(|| rules(&args.group).into_bytes());
+    let to = (!args.remove).then(|| nodes::rules(&args.group).into_bytes());
     let changed = seen != to;
     let diff = match changed {
         true => plan::unified(path, seen.as_deref(), to.as_deref()),

@@ -249,18 +249,16 @@ fn without_room_for_two_images_nothing_is_begun() {
     nix::mount::mount(Some("tmpfs"), &boot, Some("tmpfs"), flags, Some("size=12m")).unwrap();
     fs::write(system.at(IMAGE), vec![b'x'; 8 << 20]).unwrap();
     let before = system.snapshot();
+    let foretold = system.run(&["--dry-run"]);
     let said = system.run(&[]);
     let after = system.snapshot();
     // What another test forks at this moment has the folder open.
     nix::mount::umount2(&boot, nix::mount::MntFlags::MNT_DETACH).unwrap();
     assert_eq!(before, after);
-    said.expect(
-        12,
-        &[
-            "/boot has 4 MiB free, and 18 MiB are needed",
-            "nothing was changed",
-        ],
-    );
+    for said in [foretold, said] {
+        let expected = "/boot has 4 MiB free, and 18 MiB are needed";
+        said.expect(12, &[expected, "nothing was changed"]);
+    }
 }
 
 #[test]
@@ -292,6 +290,26 @@ fn without_a_tool_the_files_are_written_and_it_is_said() {
         &["mkinitfs", "/etc/mkinitfs/features.d"],
         &changed,
     );
+}
+
+#[test]
+fn a_kernel_that_boots_without_an_image_gets_none() {
+    let system = System::new(&[
+        &tools::initramfs_tools(),
+        "/etc/initramfs-tools/hooks/",
+        "/etc/modprobe.d/",
+    ])
+    .today("6.1");
+    let changed = [&format!("+{OPTIONS}"), HOOK];
+    let said = ["there is no such image, and none was made"];
+    case(&system, &[], 0, &said, &changed);
+    // One that can boot may want it.
+    system.put("/boot/vmlinuz-6.1=");
+    let said = [
+        "done, but for this:",
+        "mkinitramfs -o /boot/initrd.img-6.1 6.1",
+    ];
+    case(&system, &[], 14, &said, &changed);
 }
 
 #[test]

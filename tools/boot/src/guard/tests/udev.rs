@@ -1,37 +1,11 @@
 //! udev itself reads our rules, between one that finds a type and one that assembles by it.
 
-use std::io::Write as _;
-use std::process::Command;
-
 use super::*;
+use crate::judge::udevadm;
 
 /// Types are found here as by blkid, and the disks that nobody shares have them too.
 const FINDING: &str = "SUBSYSTEM==\"block\", ENV{ID_FS_TYPE}=\"KIND\"\n";
 const ASSEMBLING: &str = "SUBSYSTEM==\"block\", ENV{ID_FS_TYPE}==\"KIND\", RUN+=\"/assembled\"\n";
-
-/// What udev makes of a device that is added, in a machine of its own.
-fn udevadm(folder: &Path, device: &str) -> Option<String> {
-    let is_there = |program: &str| Command::new(program).arg("--version").output().is_ok();
-    if !nix::unistd::geteuid().is_root() || !is_there("udevadm") || !is_there("unshare") {
-        let needed = "needs root, unshare and udevadm (Debian packages util-linux and udev)";
-        assert!(std::env::var_os("CI").is_none(), "this test {needed}");
-        // Not by a macro, whose words the harness keeps to itself.
-        let _ = writeln!(std::io::stderr(), "skipped: {needed}");
-        return None;
-    }
-    let script = "mount --bind \"$1/sys\" /sys && mount --bind \"$1/run\" /run && \
-                  mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && \
-                  exec udevadm test --action=add \"$2\" 2>&1";
-    // Without the variable it takes a disk only from a real sysfs.
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", script, "sh"])
-        .arg(folder)
-        .arg(device)
-        .env("SYSTEMD_DEVICE_VERIFY_SYSFS", "0")
-        .output()
-        .unwrap();
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
-}
 
 /// A disk with a partition.
 fn disk(folder: &Path, device: &str, name: &str, minor: usize) -> String {
