@@ -52,7 +52,10 @@ fn a_driver_that_has_a_disk_shares_it_from_now_on() {
          grep Y {PARAMETER}
          test ! -e /etc/modprobe.d/fwshare.conf"
     ));
-    assert!(said.contains("mounted on /mnt), and it is in use"), "{said}");
+    assert!(
+        said.contains("mounted on /mnt), and it is in use"),
+        "{said}"
+    );
     assert!(said.contains("status 6"), "{said}");
 
     let said = first.sh(&format!("{NOW}; await 60 test -b /dev/sda"));

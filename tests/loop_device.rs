@@ -1,0 +1,1 @@
+//! Real file systems on a loop device.
