@@ -25,6 +25,9 @@ use self::filesystem::{DiskFile, Traffic};
 use crate::disk::{Disk, Geometry, GeometryError};
 use crate::loop_device::{self, LoopDevice, LoopError};
 
+/// What mount(8) shows.
+const NAME: &str = "fwshare";
+
 /// A disk that is a file, until it is stopped.
 #[derive(Debug)]
 pub struct FileExport {
@@ -99,7 +102,7 @@ impl FileExport {
         let geometry = disk.geometry();
         let traffic = Arc::new(Traffic::default());
         let file = DiskFile::new(disk, Arc::clone(&traffic));
-        let mounted = Mounted::new(file, path.clone(), "fwshare").map_err(failed("mount on"))?;
+        let mounted = Mounted::new(file, path.clone(), NAME).map_err(failed("mount on"))?;
         Ok(Self {
             path,
             made,
@@ -164,24 +167,27 @@ impl Drop for FileExport {
 
 /// Takes away what a dead process has left at the path.
 fn clear(path: &Path) -> Result<(), FileError> {
-    let is_stale = fs::metadata(path).is_err_and(|error| fwshare_fuse::is_stale(&error));
-    if !is_stale {
-        return Ok(());
-    }
-    let stale = |error| {
-        let path = path.to_owned();
-        FileError::Stale { path, error }
-    };
     // The file itself cannot be asked where it is.
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     let parent = parent.unwrap_or(Path::new(".")).canonicalize();
-    let whole = match (parent, path.file_name()) {
-        (Ok(parent), Some(name)) => parent.join(name),
-        _ => path.to_owned(),
+    let (Ok(parent), Some(name)) = (parent, path.file_name()) else {
+        return Ok(());
     };
-    loop_device::clear_left_behind(&whole).map_err(stale)?;
-    tracing::info!("{} was a dead process's, and is taken away", path.display());
-    // An empty file is left of what was made for it, and anything else is refused.
+    let whole = parent.join(name);
+    if !fwshare_fuse::is_left_behind(&whole, NAME) {
+        return Ok(());
+    }
+    let stale = |error| FileError::Stale {
+        path: whole.clone(),
+        error,
+    };
+    loop_device::detach_left_behind(&whole).map_err(stale)?;
+    fwshare_fuse::unmount(&whole).map_err(|error| FileError::Os {
+        what: "unmount",
+        path: whole.clone(),
+        error,
+    })?;
+    tracing::info!("{} of a dead process was taken away", whole.display());
     Ok(())
 }
 

@@ -6,21 +6,20 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::mount::{MntFlags, umount2};
 
 use super::{LoopError, Users, apart, failed, is_gone, node, system, wait_for_lookers};
 
-/// Detaches the loop devices on the file `path`, which nobody serves any more, and unmounts it.
+/// Detaches the loop devices on the file `path`, which nobody serves any more.
 ///
 /// # Errors
 /// [`LoopError::LeftBehind`]: a device is in use, so its user would get another one's data if
-/// its number were used anew. [`LoopError::Os`]: not permitted, or not ours.
-pub(crate) fn clear_left_behind(path: &Path) -> Result<(), LoopError> {
+/// its number were used anew. [`LoopError::Os`]: not permitted.
+pub(crate) fn detach_left_behind(path: &Path) -> Result<(), LoopError> {
     apart(|| {
         for number in devices_on(path) {
             detach(number, path)?;
         }
-        umount2(path, MntFlags::MNT_DETACH).map_err(failed("unmount", path))
+        Ok(())
     })
 }
 
@@ -37,7 +36,7 @@ fn detach(number: u32, path: &Path) -> Result<(), LoopError> {
     }
     match system::clear(device.as_fd()) {
         Ok(()) | Err(Errno::ENXIO) => {}
-        Err(error) => return Err(failed("detach", &node)(error.into())),
+        Err(error) => return Err(failed("detach", &node)(error)),
     }
     drop(device);
     if wait_for_lookers(|| Ok(is_on(number, path)))? {

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-pub(crate) use self::left_behind::clear_left_behind;
+pub(crate) use self::left_behind::detach_left_behind;
 pub use self::users::Users;
 use crate::disk::Geometry;
 
@@ -132,7 +132,7 @@ impl LoopDevice {
     #[must_use]
     pub fn is_attached(&self) -> bool {
         // A device that does not tell is one that has to be waited for.
-        apart(|| self.open()).map_or(true, |device| device.is_some())
+        apart(|| Ok(self.open()?.is_some())).unwrap_or(true)
     }
 
     /// The device, if it is ours still. To close it is to detach it if nobody else has it open.
@@ -150,7 +150,7 @@ impl LoopDevice {
                 Ok(ours.then_some(device))
             }
             Err(Errno::ENXIO) => Ok(None),
-            Err(error) => Err(failed("look at", &path)(error.into())),
+            Err(error) => Err(failed("look at", &path)(error)),
         }
     }
 }
@@ -187,7 +187,7 @@ fn attach(path: &Path, geometry: &Geometry) -> Result<LoopDevice, LoopError> {
     for _ in 0..TRIES {
         let number = system::free(control.as_fd()).map_err(|error| match error {
             Errno::EPERM | Errno::EACCES => LoopError::NotPermitted(CONTROL.into()),
-            _ => failed("find a loop device by", Path::new(CONTROL))(error.into()),
+            _ => failed("find a loop device by", Path::new(CONTROL))(error),
         })?;
         let node = node(number);
         let device = open(&node).map_err(|error| match error.kind() {
@@ -206,7 +206,7 @@ fn attach(path: &Path, geometry: &Geometry) -> Result<LoopDevice, LoopError> {
             }
             Err(Errno::EINVAL | Errno::ENOTTY) => return Err(LoopError::Refused { block_size }),
             Err(Errno::EPERM | Errno::EACCES) => return Err(LoopError::NotPermitted(node)),
-            Err(error) => return Err(failed("configure", &node)(error.into())),
+            Err(error) => return Err(failed("configure", &node)(error)),
         }
         let direct =
             system::status(device.as_fd()).is_ok_and(|info| info.flags & system::DIRECT_IO != 0);
@@ -223,7 +223,8 @@ fn attach(path: &Path, geometry: &Geometry) -> Result<LoopDevice, LoopError> {
     Err(LoopError::Taken)
 }
 
-/// Has a thread without a descriptor of this process do something with loop devices.
+/// Has a thread without a descriptor of this process do something with loop devices. Nothing that
+/// it opens may leave it.
 fn apart<T: Send>(work: impl FnOnce() -> Result<T, LoopError> + Send) -> Result<T, LoopError> {
     let whole = |error| failed("leave the descriptors of", Path::new("this process"))(error);
     thread::scope(|scope| {

@@ -17,8 +17,6 @@ pub(super) const NAME_SIZE: usize = 64;
 
 /// Writes fail. Of [`Info::flags`], as are those below.
 pub(super) const READ_ONLY: u32 = 1;
-/// The device is detached when its last user closes it.
-pub(super) const AUTOCLEAR: u32 = 4;
 /// Partitions become devices.
 pub(super) const PARTSCAN: u32 = 8;
 /// The file is read and written past the page cache.

@@ -37,7 +37,6 @@ fn facts() -> Vec<Fact> {
     }
     for (value, c) in [
         (READ_ONLY, "LO_FLAGS_READ_ONLY"),
-        (AUTOCLEAR, "LO_FLAGS_AUTOCLEAR"),
         (PARTSCAN, "LO_FLAGS_PARTSCAN"),
         (DIRECT_IO, "LO_FLAGS_DIRECT_IO"),
         (CLR_FD, "LOOP_CLR_FD"),
