@@ -100,15 +100,17 @@ fn is_mounted(mountinfo: &[u8], path: &Path, name: &str) -> bool {
             _ => place.push(*byte),
         }
     }
-    let kind = format!("fuse.{name}");
-    let mut kinds = mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
+    let subtype = format!("fuse.{name}");
+    let mut own = mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut words = line.split(|byte| *byte == b' ');
         let here = words.nth(4)? == place;
         words.find(|word| *word == b"-")?;
-        let kind = words.next()?;
-        here.then_some(kind)
+        let (kind, source) = (words.next()?, words.next()?);
+        // Without fusermount3 there is no subtype.
+        let plain = kind == b"fuse" && source == name.as_bytes();
+        here.then_some(plain || kind == subtype.as_bytes())
     });
-    kinds.next_back() == Some(kind.as_bytes())
+    own.next_back() == Some(true)
 }
 
 /// Takes a file system away also while it is in use.
@@ -144,9 +146,12 @@ mod tests {
         let mountinfo = b"\
 30 1 0:40 / /a\\040b rw shared:1 - fuse.fwshare fwshare rw\n\
 31 1 0:41 / /c rw - fuse.fwshare fwshare rw\n\
+33 1 0:43 / /d rw - fuse fwshare rw\n\
 32 1 0:42 / /c rw - tmpfs x rw\n";
         assert!(is_mounted(mountinfo, Path::new("/a b"), "fwshare"));
         assert!(!is_mounted(mountinfo, Path::new("/a b"), "fwlab"));
+        assert!(is_mounted(mountinfo, Path::new("/d"), "fwshare"));
+        assert!(!is_mounted(mountinfo, Path::new("/d"), "fwlab"));
         assert!(!is_mounted(mountinfo, Path::new("/c"), "fwshare"));
         assert!(!is_mounted(mountinfo, Path::new("/"), "fwshare"));
     }

@@ -121,10 +121,14 @@ impl LoopDevice {
             let Some(device) = self.open()? else {
                 return Ok(None);
             };
+            let users = Users::of(self.number);
             system::clear(device.as_fd()).map_err(failed("detach", &self.path()))?;
             drop(device);
+            if users != Users::default() {
+                return Ok(Some(users));
+            }
             wait_for_lookers(|| Ok(self.open()?.is_some()))
-                .map(|attached| attached.then(|| Users::of(self.number)))
+                .map(|attached| attached.then_some(users))
         })
     }
 
