@@ -470,14 +470,16 @@ fn a_second_signal_ends_it_though_the_disk_is_gone_and_not_all_is_written() {
     user.write_all_at(&[7; 65536], 0).unwrap();
     daemon.signal("TERM");
     wait_until("it is to be detached", || is_autoclear(&device));
-    // The last one to close it writes, or waits until that has failed.
-    let closing = thread::spawn(move || drop(user));
+    // Open in this thread only: a program that is started meanwhile must not be the last to
+    // close it.
+    let waiting = thread::spawn(move || user.sync_all());
     daemon.signal("TERM");
     let ended = daemon.wait();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    closing.join().unwrap();
+    assert!(waiting.join().unwrap().is_err(), "it was not written");
     wait_until("it is detached", || !is_attached(&device, &file));
 
     lab.ctl(&["replug", "bridge0"]);
+    lab.wait_for_units(0, 1);
     stop_well(Daemon::login(arguments));
 }
