@@ -11,6 +11,7 @@ use crate::run::{Said, run};
 /// The Debian package of each program that a test may ask for.
 const PACKAGES: &[(&str, &str)] = &[
     ("badblocks", "e2fsprogs"),
+    ("blockdev", "util-linux"),
     ("busybox", "busybox-static"),
     ("chroot", "coreutils"),
     ("cmp", "diffutils"),
@@ -24,6 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ldd", "libc-bin"),
     ("losetup", "mount"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
     ("mount", "mount"),
     ("nbd-client", "nbd-client"),
     ("nbdcopy", "libnbd-bin"),
@@ -36,6 +38,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-io", "qemu-utils"),
     ("sanlock", "sanlock"),
     ("sbd", "sbd"),
+    ("sfdisk", "fdisk"),
     ("sg_decode_sense", "sg3-utils"),
     ("sg_inq", "sg3-utils"),
     ("sg_vpd", "sg3-utils"),
@@ -43,6 +46,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("tshark", "tshark"),
     ("umount", "mount"),
     ("unshare", "util-linux"),
+    ("xfs_repair", "xfsprogs"),
     ("xz", "xz-utils"),
 ];
 

@@ -3,7 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -62,10 +64,7 @@ impl Mounted {
         if self.is_gone() {
             return Ok(());
         }
-        let result = match umount2(&self.path, MntFlags::MNT_DETACH) {
-            Err(Errno::EPERM) => ask_fusermount(&self.path),
-            result => result.map_err(io::Error::from),
-        };
+        let result = unmount(&self.path);
         // Open files keep the connection: it ends with the process, and to wait for them here
         // would be to wait for strangers.
         std::mem::forget(self.session);
@@ -79,6 +78,52 @@ pub fn is_stale(error: &io::Error) -> bool {
     error.raw_os_error().map(Errno::from_raw) == Some(Errno::ENOTCONN)
 }
 
+/// Whether a process that died has left such a file system on `path`, of which no part may be a
+/// symbolic link; `name` is that of [`Mounted::new`].
+#[must_use]
+pub fn is_left_behind(path: &Path, name: &str) -> bool {
+    let is_stale = fs::metadata(path).is_err_and(|error| is_stale(&error));
+    is_stale
+        && is_mounted(
+            &fs::read("/proc/self/mountinfo").unwrap_or_default(),
+            path,
+            name,
+        )
+}
+
+/// Whether `mountinfo` has such a file system on top of what else is mounted there.
+fn is_mounted(mountinfo: &[u8], path: &Path, name: &str) -> bool {
+    let mut place = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => place.extend(format!("\\{byte:03o}").bytes()),
+            _ => place.push(*byte),
+        }
+    }
+    let subtype = format!("fuse.{name}");
+    let mut own = mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut words = line.split(|byte| *byte == b' ');
+        let here = words.nth(4)? == place;
+        words.find(|word| *word == b"-")?;
+        let (kind, source) = (words.next()?, words.next()?);
+        // Without fusermount3 there is no subtype.
+        let plain = kind == b"fuse" && source == name.as_bytes();
+        here.then_some(plain || kind == subtype.as_bytes())
+    });
+    own.next_back() == Some(true)
+}
+
+/// Takes a file system away also while it is in use.
+///
+/// # Errors
+/// What the operating system said.
+pub fn unmount(path: &Path) -> io::Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH) {
+        Err(Errno::EPERM) => ask_fusermount(path),
+        result => result.map_err(io::Error::from),
+    }
+}
+
 /// Who mounted without being root needs help to unmount.
 fn ask_fusermount(path: &Path) -> io::Result<()> {
     let status = Command::new("fusermount3")
@@ -89,5 +134,25 @@ fn ask_fusermount(path: &Path) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::other(format!("fusermount3: {status}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_found_by_its_place_and_kind() {
+        let mountinfo = b"\
+30 1 0:40 / /a\\040b rw shared:1 - fuse.fwshare fwshare rw\n\
+31 1 0:41 / /c rw - fuse.fwshare fwshare rw\n\
+33 1 0:43 / /d rw - fuse fwshare rw\n\
+32 1 0:42 / /c rw - tmpfs x rw\n";
+        assert!(is_mounted(mountinfo, Path::new("/a b"), "fwshare"));
+        assert!(!is_mounted(mountinfo, Path::new("/a b"), "fwlab"));
+        assert!(is_mounted(mountinfo, Path::new("/d"), "fwshare"));
+        assert!(!is_mounted(mountinfo, Path::new("/d"), "fwlab"));
+        assert!(!is_mounted(mountinfo, Path::new("/c"), "fwshare"));
+        assert!(!is_mounted(mountinfo, Path::new("/"), "fwshare"));
     }
 }

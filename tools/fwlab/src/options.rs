@@ -124,7 +124,8 @@ impl Options {
 }
 
 /// Cuts at commas; two in a row are one that belongs to a value.
-fn split(options: &str) -> Vec<String> {
+#[must_use]
+pub fn split(options: &str) -> Vec<String> {
     if options.is_empty() {
         return Vec::new();
     }

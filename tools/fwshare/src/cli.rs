@@ -10,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fwlab::bridge::SECTORS;
+use fwlab::options::split;
 use fwshare_export::nbd::{Endpoint, ParseEndpointError};
 use sbp2::target::BridgeProfile;
 
@@ -175,11 +176,13 @@ pub(crate) struct LoginArgs {
     pub(crate) exclusive: bool,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
-    /// Serve the disk: nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH; may be repeated
+    /// Serve the disk: nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]; may be repeated
     ///
     /// `file:` makes the disk a file of this user's (needs FUSE), for programs that know nothing
-    /// of NBD; losetup --direct-io=on makes a block device of it. Writes to it must be whole
-    /// blocks.
+    /// of NBD. Writes to it must be whole blocks. `,loop` makes a block device of it, /dev/loopN,
+    /// with its partitions (needs root and the loop driver); fsync is a flush of the disk. At the
+    /// end the device is detached. If it is mounted then, or open, it is served until it is not
+    /// any more: nothing is lost. A second signal does not wait. A comma in PATH is written twice.
     ///
     /// A Unix socket can be opened by this user only. A TCP port can be opened by anybody who
     /// reaches it: there is no password. Port 0 lets the system choose. With --bus
@@ -451,24 +454,35 @@ pub(crate) enum ExportSpec {
     /// By NBD.
     Nbd(Endpoint),
     /// As a file, by FUSE.
-    File(std::path::PathBuf),
+    File {
+        path: std::path::PathBuf,
+        /// With a loop device on it.
+        on_loop: bool,
+    },
 }
 
 impl std::fmt::Display for ExportSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nbd(endpoint) => write!(f, "nbd:{endpoint}"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::File { path, on_loop } => {
+                let path = path.display().to_string().replace(',', ",,");
+                write!(f, "file:{path}{}", if *on_loop { ",loop" } else { "" })
+            }
         }
     }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum ParseExportError {
-    #[error("an export is nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH")]
+    #[error("an export is nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]")]
     Kind,
     #[error("\"{0}\" names no path: write file:PATH")]
     Path(String),
+    #[error(
+        "\"{0}\" is no option of a file; there is loop, once; a comma in a path is written twice"
+    )]
+    Option(String),
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
 }
@@ -478,14 +492,29 @@ impl FromStr for ExportSpec {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(path) = text.strip_prefix("file:") {
-            if path.is_empty() || path.contains('\0') {
-                return Err(ParseExportError::Path(text.to_owned()));
-            }
-            return Ok(Self::File(path.into()));
+            return file(path);
         }
         let endpoint = text.strip_prefix("nbd:").ok_or(ParseExportError::Kind)?;
         Ok(Self::Nbd(endpoint.parse()?))
     }
+}
+
+/// What stands behind `file:`.
+fn file(text: &str) -> Result<ExportSpec, ParseExportError> {
+    let mut parts = split(text).into_iter();
+    let path = parts.next().unwrap_or_default();
+    if path.is_empty() || path.contains('\0') {
+        return Err(ParseExportError::Path(format!("file:{text}")));
+    }
+    let on_loop = match (parts.next(), parts.next()) {
+        (None, _) => false,
+        (Some(option), None) if option == "loop" => true,
+        (Some(option), None) | (Some(_), Some(option)) => {
+            return Err(ParseExportError::Option(option));
+        }
+    };
+    let path = path.into();
+    Ok(ExportSpec::File { path, on_loop })
 }
 
 /// A size of a logical block that disks have.
@@ -550,6 +579,10 @@ mod tests {
             "login --shared --export nbd:/x",
             "login --shared --export nbd:unix:",
             "login --shared --export file:",
+            "login --shared --export file:,loop",
+            "login --shared --export file:/x,lop",
+            "login --shared --export file:/x,",
+            "login --shared --export file:/x,loop,loop",
             "login --shared --export nbd:tcp:host",
             "login --shared --replacement-timeout -1",
             "login --shared --replacement-timeout +1",
@@ -573,6 +606,21 @@ mod tests {
             assert_eq!(kind(line), ErrorKind::InvalidValue, "{line}");
         }
         assert_eq!(kind("serve"), ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn a_files_path_keeps_its_commas_and_the_loop_device_is_an_option() {
+        for (text, path, on_loop) in [
+            ("file:/x", "/x", false),
+            ("file:/x,loop", "/x", true),
+            ("file:/a,,loop", "/a,loop", false),
+            ("file:/a,,b,loop", "/a,b", true),
+        ] {
+            let spec: ExportSpec = text.parse().unwrap();
+            let path = path.into();
+            assert_eq!(spec, ExportSpec::File { path, on_loop }, "{text}");
+            assert_eq!(spec.to_string(), text);
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn text(logins: &[Status]) -> String {
             ]);
             table.note(refused(host));
             for export in &host.exports {
-                table.note(export.clone());
+                table.note(control::with_device(export, &host.devices));
             }
         }
     }

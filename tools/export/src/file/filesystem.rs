@@ -263,8 +263,11 @@ impl Filesystem for DiskFile {
         reply: ReplyEmpty,
     ) {
         let mode = FallocateFlags::from_bits_truncate(mode);
-        let zeroes = FallocateFlags::FALLOC_FL_ZERO_RANGE | FallocateFlags::FALLOC_FL_PUNCH_HOLE;
-        if !mode.intersects(zeroes) {
+        // A hole is a discard of a loop device: a disk that discards nothing would write zeroes,
+        // for hours where a whole disk is discarded. Who is refused long zeroes writes them
+        // himself.
+        let zeroes = mode.contains(FallocateFlags::FALLOC_FL_ZERO_RANGE);
+        if !zeroes || length > u64::from(self.geometry.max_request) {
             return reply.error(Errno::EOPNOTSUPP);
         }
         let length = match (self.check(offset, length), u32::try_from(length)) {

@@ -5,8 +5,8 @@
 //! FUSE, for programs that know nothing of NBD, and below a loop device for file systems.
 //!
 //! As everywhere in this crate nothing is read to write a part of it: a write that does not begin
-//! and end at a block boundary is refused with `EINVAL`. A loop device with direct I/O, as
-//! `losetup --direct-io=on` makes it, writes whole blocks.
+//! and end at a block boundary is refused with `EINVAL`. A [loop device](crate::loop_device) writes
+//! whole blocks.
 //!
 //! Only the user who serves it can open it.
 
@@ -22,7 +22,11 @@ use std::time::Duration;
 use fwshare_fuse::Mounted;
 
 use self::filesystem::{DiskFile, Traffic};
-use crate::disk::{Disk, GeometryError};
+use crate::disk::{Disk, Geometry, GeometryError};
+use crate::loop_device::{self, LoopDevice, LoopError};
+
+/// What mount(8) shows.
+const NAME: &str = "fwshare";
 
 /// A disk that is a file, until it is stopped.
 #[derive(Debug)]
@@ -30,7 +34,10 @@ pub struct FileExport {
     path: PathBuf,
     /// The file was made for it.
     made: bool,
+    geometry: Geometry,
     traffic: Arc<Traffic>,
+    /// Detached before the file is unmounted: until then it has to be served.
+    device: Option<LoopDevice>,
     mounted: Option<Mounted>,
 }
 
@@ -43,9 +50,17 @@ pub enum FileError {
     /// Something is at the path already, and would be hidden.
     #[error("{} is there already and is no empty file", .0.display())]
     InUse(PathBuf),
-    /// What a process that was killed has left at the path.
-    #[error("{} is what a dead process has left behind", .0.display())]
-    Stale(PathBuf),
+    /// What a process that was killed has left at the path cannot be taken away.
+    #[error("{} is what a dead process has left behind: {error}", path.display())]
+    Stale {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: LoopError,
+    },
+    /// There is no loop device for it.
+    #[error("no loop device: {0}")]
+    Loop(#[from] LoopError),
     /// The operating system refused.
     #[error("cannot {what} {}: {error}", path.display())]
     Os {
@@ -59,13 +74,16 @@ pub enum FileError {
 }
 
 impl FileExport {
-    /// Serves `disk` as the file `path`, which is made unless it is there and empty.
+    /// Serves `disk` as the file `path`, which is made unless it is there and empty. What a
+    /// process that was killed has left there is taken away first, with loop devices on it that
+    /// nobody uses.
     ///
     /// # Errors
     /// [`FileError`]; what is at the path is as before.
     pub fn start(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, FileError> {
         let geometry = disk.geometry();
         geometry.check()?;
+        clear(path)?;
         let made = prepare(path)?;
         let served = Self::mount(disk, path, made);
         if made && served.is_err() {
@@ -81,15 +99,33 @@ impl FileExport {
             move |error| FileError::Os { what, path, error }
         };
         let path = path.canonicalize().map_err(failed("find"))?;
+        let geometry = disk.geometry();
         let traffic = Arc::new(Traffic::default());
         let file = DiskFile::new(disk, Arc::clone(&traffic));
-        let mounted = Mounted::new(file, path.clone(), "fwshare").map_err(failed("mount on"))?;
+        let mounted = Mounted::new(file, path.clone(), NAME).map_err(failed("mount on"))?;
         Ok(Self {
             path,
             made,
+            geometry,
             traffic,
+            device: None,
             mounted: Some(mounted),
         })
+    }
+
+    /// Attaches a loop device to the file.
+    ///
+    /// # Errors
+    /// [`LoopError`]; the file is served all the same.
+    pub fn attach_loop_device(&mut self) -> Result<(), LoopError> {
+        self.device = Some(LoopDevice::attach(&self.path, &self.geometry)?);
+        Ok(())
+    }
+
+    /// The loop device on the file, if there is one.
+    #[must_use]
+    pub const fn loop_device(&self) -> Option<&LoopDevice> {
+        self.device.as_ref()
     }
 
     /// The file.
@@ -98,8 +134,8 @@ impl FileExport {
         &self.path
     }
 
-    /// Takes the file away: nobody opens it any more, and what is under way is waited for, at
-    /// most so long. Who has it open still reaches the disk until this process ends; the disk
+    /// Takes the file away: its loop device is detached, nobody opens it any more, and what is
+    /// under way is waited for, at most so long. Who has it open still reaches the disk until this process ends; the disk
     /// refuses then what comes late. The disk is not flushed: whoever owns it does that next.
     ///
     /// Returns how many requests were not waited for.
@@ -109,6 +145,7 @@ impl FileExport {
     }
 
     fn detach(&mut self) {
+        drop(self.device.take());
         let Some(mounted) = self.mounted.take() else {
             return;
         };
@@ -128,15 +165,37 @@ impl Drop for FileExport {
     }
 }
 
+/// Takes away what a dead process has left at the path.
+fn clear(path: &Path) -> Result<(), FileError> {
+    // The file itself cannot be asked where it is.
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let parent = parent.unwrap_or(Path::new(".")).canonicalize();
+    let (Ok(parent), Some(name)) = (parent, path.file_name()) else {
+        return Ok(());
+    };
+    let whole = parent.join(name);
+    if !fwshare_fuse::is_left_behind(&whole, NAME) {
+        return Ok(());
+    }
+    let stale = |error| FileError::Stale {
+        path: whole.clone(),
+        error,
+    };
+    loop_device::detach_left_behind(&whole).map_err(stale)?;
+    fwshare_fuse::unmount(&whole).map_err(|error| FileError::Os {
+        what: "unmount",
+        path: whole.clone(),
+        error,
+    })?;
+    tracing::info!("{} of a dead process was taken away", whole.display());
+    Ok(())
+}
+
 /// Makes the file unless it is there and empty. Whether it was made.
 fn prepare(path: &Path) -> Result<bool, FileError> {
     let failed = |what, error| {
         let path = path.to_owned();
-        if fwshare_fuse::is_stale(&error) {
-            FileError::Stale(path)
-        } else {
-            FileError::Os { what, path, error }
-        }
+        FileError::Os { what, path, error }
     };
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);

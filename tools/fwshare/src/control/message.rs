@@ -50,6 +50,9 @@ pub(crate) struct HostStatus {
     /// `None` while the login is lost.
     pub(crate) login_id: Option<u16>,
     pub(crate) exports: Vec<String>,
+    /// Absent from those of an older fwshare.
+    #[serde(default)]
+    pub(crate) devices: Vec<Device>,
     pub(crate) bus_resets: u64,
     pub(crate) reconnects: u64,
     pub(crate) logins: u64,
@@ -60,4 +63,22 @@ pub(crate) struct HostStatus {
     pub(crate) unsolicited_status: u64,
     /// What was refused, by kind; kinds that did not occur are 0.
     pub(crate) refused: BTreeMap<String, u64>,
+}
+
+/// A block device of this host.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Device {
+    /// `/dev/loop0`
+    pub(crate) path: String,
+    /// The export that it is on.
+    pub(crate) export: String,
+}
+
+/// An export with the device on it, if there is one, in words.
+pub(crate) fn with_device(export: &str, devices: &[Device]) -> String {
+    let device = devices.iter().find(|device| device.export == export);
+    device.map_or_else(
+        || export.to_owned(),
+        |device| format!("{export} and {}", device.path),
+    )
 }

@@ -12,7 +12,7 @@ use std::{env, fs, io};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 
 pub(crate) use client::{Running, running};
-pub(crate) use message::{Ended, HostStatus, Status};
+pub(crate) use message::{Device, Ended, HostStatus, Status, with_device};
 pub(crate) use server::{Control, Source};
 
 use crate::error::{Exit, Failure};

@@ -3,6 +3,7 @@
 use std::io;
 
 use fwshare_export::file::FileError;
+use fwshare_export::loop_device::LoopError;
 use fwshare_export::nbd::ListenError;
 use sbp2::initiator::Logins;
 
@@ -80,8 +81,7 @@ pub(super) fn of_file(error: &FileError) -> Failure {
     match error {
         FileError::InUse(_) => Failure::new(Exit::Error, message)
             .advise("name another path: what is there would be hidden"),
-        FileError::Stale(path) => Failure::new(Exit::Error, message)
-            .advise(format!("take it away: fusermount3 -u {}", path.display())),
+        FileError::Stale { error, .. } | FileError::Loop(error) => of_loop_device(error, message),
         FileError::Os { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
             Failure::new(Exit::Permission, message).advise("name a path where this user may write")
         }
@@ -91,6 +91,39 @@ pub(super) fn of_file(error: &FileError) -> Failure {
         FileError::Os { .. } => Failure::new(Exit::Error, message)
             .advise("FUSE is needed: modprobe fuse, and without root the package fuse3"),
         FileError::Geometry(_) => Failure::new(Exit::Error, message),
+    }
+}
+
+fn of_loop_device(error: &LoopError, message: String) -> Failure {
+    match error {
+        LoopError::NoDriver => {
+            Failure::new(Exit::Error, message).advise("the loop driver is needed: modprobe loop")
+        }
+        LoopError::NotPermitted(_) => Failure::new(Exit::Permission, message)
+            .advise("a loop device needs root; without ,loop the file alone does not"),
+        LoopError::NoNode(path) => Failure::new(Exit::Error, message).advise(format!(
+            "make it, as nobody else does so here: mknod -m 660 {} b 7 N",
+            path.display()
+        )),
+        LoopError::Taken => Failure::new(Exit::Error, message)
+            .advise("try again when nothing else makes loop devices"),
+        LoopError::Refused { .. } => {
+            Failure::new(Exit::Error, message).advise("Linux 5.8 or newer is needed")
+        }
+        LoopError::NotDirect(_) => Failure::new(Exit::Error, message)
+            .advise("another kernel is needed; nbd:unix:PATH works on this one"),
+        LoopError::LeftBehind { device, users } => {
+            let first = users.mounts.first();
+            let advice = first.map_or_else(
+                || format!("stop what uses it: lsblk {}", device.display()),
+                |place| format!("unmount it: umount {place}"),
+            );
+            Failure::new(Exit::Held, message).advise(advice)
+        }
+        LoopError::Os { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(Exit::Permission, message).advise("a loop device needs root")
+        }
+        LoopError::Os { .. } => Failure::new(Exit::Error, message),
     }
 }
 

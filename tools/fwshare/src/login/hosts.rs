@@ -1,6 +1,7 @@
 //! The hosts that this process plays: one on a real bus, any number on an emulated one.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use fwshare_export::file::FileExport;
@@ -11,12 +12,16 @@ use sbp2::initiator::Counters;
 
 use super::failure;
 use crate::cli::ExportSpec;
+use crate::control::Device;
 use crate::device::Place;
 use crate::error::{Exit, Failure};
 use crate::session::{Info, Note, Options, Session, Target, Watch};
 
 /// How long clients have to hear the end of what they asked for.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a device is still in use.
+const ROUND: Duration = Duration::from_millis(100);
 
 pub(super) struct Hosts {
     name: String,
@@ -39,22 +44,40 @@ impl Host {
     /// Where its disk can be found.
     fn uris(&self) -> Vec<String> {
         let mut uris = self.server.as_ref().map_or_else(Vec::new, Server::uris);
-        let files = self.files.iter();
-        uris.extend(files.map(|file| format!("file:{}", file.path().display())));
+        uris.extend(self.files.iter().map(uri));
         uris
+    }
+
+    /// Its block devices.
+    fn devices(&self) -> Vec<Device> {
+        let devices = self.files.iter().filter_map(|file| {
+            Some(Device {
+                path: file.loop_device()?.path().display().to_string(),
+                export: uri(file),
+            })
+        });
+        devices.collect()
     }
 
     fn serve(&mut self, export: &ExportSpec, endpoints: &mut Vec<Endpoint>) -> Result<(), Failure> {
         match export {
             ExportSpec::Nbd(endpoint) => endpoints.push(endpoint.clone()),
-            ExportSpec::File(path) => {
+            ExportSpec::File { path, on_loop } => {
                 let file = FileExport::start(self.session.disk(), path);
-                self.files
-                    .push(file.map_err(|error| failure::of_file(&error))?);
+                let mut file = file.map_err(|error| failure::of_file(&error))?;
+                if *on_loop {
+                    let attached = file.attach_loop_device();
+                    attached.map_err(|error| failure::of_file(&error.into()))?;
+                }
+                self.files.push(file);
             }
         }
         Ok(())
     }
+}
+
+fn uri(file: &FileExport) -> String {
+    format!("file:{}", file.path().display())
 }
 
 /// What a host has.
@@ -63,6 +86,7 @@ pub(super) struct View<'a> {
     pub(super) watch: Watch,
     pub(super) info: &'a Info,
     pub(super) uris: Vec<String>,
+    pub(super) devices: Vec<Device>,
 }
 
 impl Hosts {
@@ -83,6 +107,7 @@ impl Hosts {
             watch: host.session.watch(),
             info: host.session.info(),
             uris: host.uris(),
+            devices: host.devices(),
         })
     }
 
@@ -155,9 +180,35 @@ impl Hosts {
         Err(failure::of_session(&error, &self.name))
     }
 
+    /// Detaches the block devices. Those in use are served until they are not, or until their
+    /// session ends: what a file system has not written yet would be lost otherwise.
+    fn let_go_of_devices(&self) {
+        for host in &self.hosts {
+            let devices = host.files.iter().filter_map(FileExport::loop_device);
+            for device in devices {
+                let path = device.path().display().to_string();
+                match device.detach() {
+                    Ok(None) => continue,
+                    Ok(Some(users)) => tracing::warn!(
+                        "{path} is {users}: it is served until it is not; a second signal does \
+                         not wait, and loses what is not written yet"
+                    ),
+                    Err(error) => {
+                        tracing::warn!("{error}");
+                        continue;
+                    }
+                }
+                while device.is_attached() && host.session.is_alive() {
+                    thread::sleep(ROUND);
+                }
+            }
+        }
+    }
+
     /// Lets the clients finish, flushes, and logs out. Goes on where something fails, and tells
     /// the first failure. Unless `ask`, the sessions end by themselves and are only waited for.
     pub(super) fn leave(self, ask: bool) -> Result<(), Failure> {
+        self.let_go_of_devices();
         let mut sessions = Vec::new();
         for host in self.hosts {
             if let Some(server) = host.server {

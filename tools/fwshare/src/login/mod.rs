@@ -93,6 +93,7 @@ fn source(args: &LoginArgs, place: &Place<'_>, hosts: &Hosts) -> Source {
             let host = HostStatus {
                 guid: view.guid.as_ref().map(ToString::to_string),
                 exports: view.uris,
+                devices: view.devices,
                 ..HostStatus::default()
             };
             (host, view.watch)

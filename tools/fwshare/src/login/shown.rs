@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::hosts::{Hosts, View};
 use crate::cli::{LoginArgs, OnOff};
+use crate::control::{self, Device};
 use crate::device::Place;
 use crate::error::{Exit, Failure};
 use crate::scan::id24;
@@ -53,6 +54,7 @@ struct Host {
     reconnect_hold_s: u32,
     logins: Option<Logins>,
     exports: Vec<String>,
+    devices: Vec<Device>,
 }
 
 #[derive(Serialize)]
@@ -126,8 +128,8 @@ impl Shown {
             }
             lines.add("Login", self.login(host));
             for uri in &host.exports {
-                lines.add("Export", uri.clone());
-                lines.add("", format!("try: {}", trial(uri)));
+                lines.add("Export", control::with_device(uri, &host.devices));
+                lines.add("", format!("try: {}", trial(uri, &host.devices)));
             }
         }
         if self.hosts.iter().all(|host| host.exports.is_empty()) {
@@ -156,10 +158,12 @@ impl Shown {
 }
 
 /// A command that shows that the export is there.
-fn trial(uri: &str) -> String {
-    match uri.strip_prefix("file:") {
-        Some(path) => format!("losetup --find --show --direct-io=on '{path}'"),
-        None => format!("nbdinfo '{uri}'"),
+fn trial(uri: &str, devices: &[Device]) -> String {
+    let device = devices.iter().find(|device| device.export == uri);
+    match (device, uri.strip_prefix("file:")) {
+        (Some(device), _) => format!("lsblk {}", device.path),
+        (None, Some(path)) => format!("head -c 512 '{path}' | od -c"),
+        (None, None) => format!("nbdinfo '{uri}'"),
     }
 }
 
@@ -206,6 +210,7 @@ impl Host {
                 max: logins.max,
             }),
             exports: view.uris,
+            devices: view.devices,
         }
     }
 }

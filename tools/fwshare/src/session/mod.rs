@@ -244,6 +244,13 @@ impl Session {
         }
     }
 
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Flushes, logs out and ends the thread; unless `ask`, waits until it does so by itself.
     /// Requests that have not ended are waited for.
     ///

@@ -13,7 +13,11 @@ fn a_command_line_that_makes_no_sense_is_told_what_would() {
         ("login --shared --exclusive", "cannot be used with"),
         (
             "login --shared --bus emulated --export unix:/x",
-            "nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH",
+            "nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]",
+        ),
+        (
+            "login --shared --bus emulated --export file:/x,lop",
+            "\"lop\" is no option of a file; there is loop",
         ),
         (
             "login --shared --bus emulated --export nbd:tcp:host",

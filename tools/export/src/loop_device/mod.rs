@@ -1,0 +1,278 @@
+//! A file of this host as a block device, by the kernel's loop driver.
+//!
+//! The device goes past the page cache to the file, has the disk's logical blocks, and its flush
+//! is the file's `fsync`.
+//!
+//! # Who may wait for the device
+//!
+//! The file is served by this process, so whoever waits for the device waits for this process.
+//! None of the threads that serve it touches the device. And a process that is killed while one of
+//! its threads waits for the device would never go: the thread waits for an answer, and the kernel
+//! gives up on the answer only when the process's descriptors are closed, which that thread holds.
+//! So every call here is made by a thread with descriptors of its own, and none keeps the device
+//! open.
+
+mod left_behind;
+mod system;
+mod users;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+pub(crate) use self::left_behind::detach_left_behind;
+pub use self::users::Users;
+use crate::disk::Geometry;
+
+const CONTROL: &str = "/dev/loop-control";
+
+/// How often somebody else may be faster.
+const TRIES: usize = 100;
+
+/// How long udev may look at a device that is to be detached.
+const LOOKERS: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether a device is detached.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// Why there is no loop device.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopError {
+    /// The kernel has no loop driver.
+    #[error("there is no {CONTROL}")]
+    NoDriver,
+    /// Not root.
+    #[error("this user may not open {}", .0.display())]
+    NotPermitted(PathBuf),
+    /// The kernel has a device for which there is no file.
+    #[error("{} is free, and there is no such file", .0.display())]
+    NoNode(PathBuf),
+    /// Somebody else took every device that was free.
+    #[error("{TRIES} loop devices were free, and then somebody else had them")]
+    Taken,
+    /// The kernel is older than Linux 5.8, or has no such logical blocks.
+    #[error("the kernel refuses a loop device with blocks of {block_size} bytes")]
+    Refused {
+        /// Those of the disk.
+        block_size: u32,
+    },
+    /// The device would have kept a copy of the disk in memory, behind the back of other hosts.
+    #[error("{} does not go past the page cache", .0.display())]
+    NotDirect(PathBuf),
+    /// What a dead process has left behind is still in use.
+    #[error("{} of a dead process is still {}", device.display(), users)]
+    LeftBehind {
+        /// The device.
+        device: PathBuf,
+        /// Who uses it.
+        users: Users,
+    },
+    /// The operating system refused.
+    #[error("cannot {what} {}: {error}", path.display())]
+    Os {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What came back.
+        error: io::Error,
+    },
+}
+
+/// A file as a block device, until it is detached.
+#[derive(Debug)]
+pub struct LoopDevice {
+    number: u32,
+    /// The file: its file system and its number there.
+    file: (u64, u64),
+}
+
+impl LoopDevice {
+    /// Attaches the file `path`, which has this geometry, to a free device.
+    ///
+    /// # Errors
+    /// [`LoopError`]; nothing is attached then.
+    pub fn attach(path: &Path, geometry: &Geometry) -> Result<Self, LoopError> {
+        apart(|| attach(path, geometry))
+    }
+
+    /// The device: `/dev/loop0`.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        node(self.number)
+    }
+
+    /// Detaches it. What the kernel still has to write is written first.
+    ///
+    /// A device in use is detached when its last user closes it; until then the file has to be
+    /// served. Gives who uses it, and may be called again.
+    ///
+    /// # Errors
+    /// [`LoopError::Os`]; it may be attached still.
+    pub fn detach(&self) -> Result<Option<Users>, LoopError> {
+        apart(|| {
+            let Some(device) = self.open()? else {
+                return Ok(None);
+            };
+            let users = Users::of(self.number);
+            system::clear(device.as_fd()).map_err(failed("detach", &self.path()))?;
+            drop(device);
+            if users != Users::default() {
+                return Ok(Some(users));
+            }
+            wait_for_lookers(|| Ok(self.open()?.is_some()))
+                .map(|attached| attached.then_some(users))
+        })
+    }
+
+    /// Whether it is attached: it was not detached here, and nobody else has done so.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        // A device that does not tell is one that has to be waited for.
+        apart(|| Ok(self.open()?.is_some())).unwrap_or(true)
+    }
+
+    /// The device, if it is ours still. To close it is to detach it if nobody else has it open.
+    fn open(&self) -> Result<Option<File>, LoopError> {
+        let path = self.path();
+        let device = match File::open(&path) {
+            Ok(device) => device,
+            // Somebody has removed it.
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(failed("open", &path)(error)),
+        };
+        match system::status(device.as_fd()) {
+            Ok(info) => {
+                let ours = (info.device, info.inode) == self.file;
+                Ok(ours.then_some(device))
+            }
+            Err(Errno::ENXIO) => Ok(None),
+            Err(error) => Err(failed("look at", &path)(error)),
+        }
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let path = self.path();
+        match self.detach() {
+            Ok(None) => {}
+            Ok(Some(users)) => tracing::warn!("{} is still {users}", path.display()),
+            Err(error) => tracing::warn!("{} may be left behind: {error}", path.display()),
+        }
+    }
+}
+
+fn attach(path: &Path, geometry: &Geometry) -> Result<LoopDevice, LoopError> {
+    let open = |path: &Path| {
+        let mut options = OpenOptions::new();
+        options.read(true).write(!geometry.read_only).open(path)
+    };
+    let file = open(path).map_err(failed("open", path))?;
+    let metadata = file.metadata().map_err(failed("look at", path))?;
+    let control = Path::new(CONTROL);
+    let control = OpenOptions::new().read(true).write(true).open(control);
+    let control = control.map_err(|error| match error.kind() {
+        _ if is_gone(&error) => LoopError::NoDriver,
+        io::ErrorKind::PermissionDenied => LoopError::NotPermitted(CONTROL.into()),
+        _ => failed("open", Path::new(CONTROL))(error),
+    })?;
+    let mut flags = system::PARTSCAN | system::DIRECT_IO;
+    if geometry.read_only {
+        flags |= system::READ_ONLY;
+    }
+    for _ in 0..TRIES {
+        let number = system::free(control.as_fd()).map_err(|error| match error {
+            Errno::EPERM | Errno::EACCES => LoopError::NotPermitted(CONTROL.into()),
+            _ => failed("find a loop device by", Path::new(CONTROL))(error),
+        })?;
+        let node = node(number);
+        let device = open(&node).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => LoopError::NoNode(node.clone()),
+            io::ErrorKind::PermissionDenied => LoopError::NotPermitted(node.clone()),
+            _ => failed("open", &node)(error),
+        })?;
+        let name = path.as_os_str().as_bytes();
+        let block_size = geometry.block_size;
+        match system::configure(device.as_fd(), file.as_fd(), block_size, flags, name) {
+            Ok(()) => {}
+            // Somebody else was faster, or has it for himself.
+            Err(Errno::EBUSY | Errno::EAGAIN) => {
+                thread::sleep(ROUND);
+                continue;
+            }
+            Err(Errno::EINVAL | Errno::ENOTTY) => return Err(LoopError::Refused { block_size }),
+            Err(Errno::EPERM | Errno::EACCES) => return Err(LoopError::NotPermitted(node)),
+            Err(error) => return Err(failed("configure", &node)(error)),
+        }
+        let direct =
+            system::status(device.as_fd()).is_ok_and(|info| info.flags & system::DIRECT_IO != 0);
+        if !direct {
+            // Closed next, and with that detached.
+            system::clear(device.as_fd()).map_err(failed("detach", &node))?;
+            return Err(LoopError::NotDirect(node));
+        }
+        return Ok(LoopDevice {
+            number,
+            file: (metadata.dev(), metadata.ino()),
+        });
+    }
+    Err(LoopError::Taken)
+}
+
+/// Has a thread without a descriptor of this process do something with loop devices. Nothing that
+/// it opens may leave it.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T, LoopError> + Send) -> Result<T, LoopError> {
+    let whole = |error| failed("leave the descriptors of", Path::new("this process"))(error);
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("loop device".into());
+        let thread = thread.spawn_scoped(scope, || {
+            system::leave_descriptors().map_err(whole)?;
+            work()
+        });
+        let ended = thread.map_err(whole)?.join();
+        ended.unwrap_or_else(|_| Err(whole(io::Error::other("the thread has died"))))
+    })
+}
+
+/// Waits until a device is detached, as long as it may be that it is only looked at: udev opens
+/// what changes. Whether it is attached then.
+fn wait_for_lookers(is_attached: impl Fn() -> Result<bool, LoopError>) -> Result<bool, LoopError> {
+    let start = Instant::now();
+    while is_attached()? {
+        if start.elapsed() > LOOKERS {
+            return Ok(true);
+        }
+        thread::sleep(ROUND);
+    }
+    Ok(false)
+}
+
+fn node(number: u32) -> PathBuf {
+    PathBuf::from(format!("/dev/loop{number}"))
+}
+
+/// Whether there is no such file, or nothing behind it.
+fn is_gone(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO))
+}
+
+fn failed<E: Into<io::Error>>(what: &'static str, path: &Path) -> impl FnOnce(E) -> LoopError {
+    let path = path.to_owned();
+    move |error| LoopError::Os {
+        what,
+        path,
+        error: error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
