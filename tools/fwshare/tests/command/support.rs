@@ -68,8 +68,11 @@ impl Outcome {
 }
 
 fn command(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fwshare"));
+    // Whoever started the tests with nohup did not mean what they test.
+    let mut command = Command::new("env");
     command
+        .arg("--default-signal=HUP")
+        .arg(env!("CARGO_BIN_EXE_fwshare"))
         .args(arguments)
         .env_remove("FWSHARE_LOG")
         .stdin(Stdio::piped())
