@@ -22,7 +22,7 @@ is_there() { grep -q exports /run/login.json || { cat /run/login.err; false; }; 
 await 60 is_there
 nbd-client -unix /run/disk.sock /dev/nbd0 -b 512 -persist -timeout 0
 has_size() { test \"$(cat /sys/block/nbd0/size)\" != 0; }
-await 10 has_size
+await 30 has_size
 ";
 
 /// Gives it back.

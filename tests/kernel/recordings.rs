@@ -71,7 +71,8 @@ echo $! > /run/login.pid
 is_there() { grep -q /run/disk.sock /run/login.txt || { cat /run/login.err; false; }; }
 await 60 is_there
 nbd-client -unix /run/disk.sock /dev/nbd0 -b 512 -persist -timeout 0
-await 10 test \"$(cat /sys/block/nbd0/size)\" != 0
+has_size() { test \"$(cat /sys/block/nbd0/size)\" != 0; }
+await 30 has_size
 ";
 
 #[test]
