@@ -1,7 +1,7 @@
 //! The kernel's driver in one guest and fwshare in the other, at one bridge; and both in one
 //! guest.
 
-use fwlab::vm::Guest;
+use fwlab::vm::{Guest, GuestSpec};
 use fwshare_tests::{Guests, InGuest, pattern};
 
 use crate::disk;
@@ -10,6 +10,17 @@ use crate::login::{LOGIN, LOGOUT, with_fwshare};
 
 /// Bytes that each writes.
 const LENGTH: usize = 8 << 20;
+
+/// Starts a guest with the kernel's driver on a bus where the other guest is already.
+///
+/// A guest that arrives resets the bus twice in a row. The kernel's driver, which waits two seconds
+/// for the answer to a RECONNECT that the second reset has taken with it, is late then now and
+/// again, and its login is lost.
+pub(crate) fn after_another(kernel: &GuestSpec, other: &GuestSpec) -> (Guest, Guest) {
+    let other = Guest::start(other).expect("a guest");
+    let kernel = Guest::start(kernel).expect("a guest");
+    (kernel, other)
+}
 
 #[test]
 fn the_kernel_and_fwshare_read_what_the_other_has_written() {
@@ -20,10 +31,7 @@ fn the_kernel_and_fwshare_read_what_the_other_has_written() {
         return;
     };
     let kernel = with_firewire_sbp2(disk::spec(&guests, 1), "exclusive_login=0");
-    let kernel = Guest::launch(&kernel).expect("a guest");
-    let fwshare = Guest::launch(&with_fwshare(disk::spec(&guests, 2))).expect("a guest");
-    kernel.wait_until_up().expect("up");
-    fwshare.wait_until_up().expect("up");
+    let (kernel, fwshare) = after_another(&kernel, &with_fwshare(disk::spec(&guests, 2)));
     kernel.sh("await 60 test -b /dev/sda");
     fwshare.sh(&format!("await 30 test -e /dev/fw1; {LOGIN}"));
     let logins = fwshare.sh("fwshare logins");
@@ -66,10 +74,7 @@ fn an_exclusive_login_of_the_kernel_is_named_with_its_remedy() {
         return;
     };
     let kernel = with_firewire_sbp2(disk::spec(&guests, 1), "exclusive_login=1");
-    let kernel = Guest::launch(&kernel).expect("a guest");
-    let fwshare = Guest::launch(&with_fwshare(disk::spec(&guests, 2))).expect("a guest");
-    kernel.wait_until_up().expect("up");
-    fwshare.wait_until_up().expect("up");
+    let (kernel, fwshare) = after_another(&kernel, &with_fwshare(disk::spec(&guests, 2)));
     // The other's arrival has reset the bus. A driver that is unloaded before it has reconnected
     // cannot log out, and the bridge holds its login for it.
     fwshare.sh("await 30 test -e /dev/fw1");

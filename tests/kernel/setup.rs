@@ -3,6 +3,7 @@
 use fwlab::vm::Guest;
 use fwshare_tests::{Guests, InGuest, fwshare_program};
 
+use crate::company::after_another;
 use crate::disk;
 use crate::firewire_sbp2::with_firewire_sbp2;
 
@@ -33,10 +34,7 @@ fn a_driver_that_has_a_disk_shares_it_from_now_on() {
         .program("modprobe")
         .program("depmod");
     let other = disk::spec(&guests, 2).program(&fwshare_program());
-    let first = Guest::launch(&first).expect("a guest");
-    let other = Guest::launch(&other).expect("a guest");
-    first.wait_until_up().expect("up");
-    other.wait_until_up().expect("up");
+    let (first, other) = after_another(&first, &other);
     first.sh(&format!(
         "await 60 test -b /dev/sda; grep Y {PARAMETER}; depmod"
     ));
