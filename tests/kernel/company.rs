@@ -13,9 +13,9 @@ const LENGTH: usize = 8 << 20;
 
 /// Starts a guest with the kernel's driver on a bus where the other guest is already.
 ///
-/// A guest that arrives resets the bus twice in a row. The kernel's driver, which waits two seconds
-/// for the answer to a RECONNECT that the second reset has taken with it, is late then now and
-/// again, and its login is lost.
+/// A guest that arrives resets the bus, more than once. Now and again the kernel's driver has then
+/// waited two seconds for the answer to its RECONNECT in vain ("ORB reply timed out"), and with the
+/// time for that its login is lost.
 pub(crate) fn after_another(kernel: &GuestSpec, other: &GuestSpec) -> (Guest, Guest) {
     let other = Guest::start(other).expect("a guest");
     let kernel = Guest::start(kernel).expect("a guest");
