@@ -18,11 +18,14 @@ mod judge;
 pub mod kernels;
 pub mod kmod;
 pub mod modinfo;
+pub mod mounts;
 pub mod nodes;
 pub mod notice;
 pub mod plan;
 pub mod rebuild;
 pub mod root;
+#[cfg(test)]
+mod small;
 pub mod tool;
 pub mod tree;
 

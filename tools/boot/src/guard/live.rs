@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::rules::KEPT_TYPE;
 use super::text;
+use crate::mounts::mounted;
 use crate::tree::{Tree, TreeError};
 
 /// How deep things are built on one another: a volume on an array on partitions is three.
@@ -188,17 +189,6 @@ fn add(
         add(tree, &holder, mountinfo, devices, depth - 1)?;
     }
     Ok(())
-}
-
-/// Where the device with this number is mounted, by proc(5).
-fn mounted(mountinfo: &str, number: &str) -> Vec<String> {
-    let mounts = mountinfo.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(2);
-        let device = fields.next()?;
-        let place = fields.nth(1)?;
-        (device == number).then(|| place.to_owned())
-    });
-    mounts.collect()
 }
 
 /// By proc(5): `/dev/sdb2 partition 4194300 0 -2`.

@@ -60,14 +60,7 @@ pub(super) fn means() -> Means {
 }
 
 pub(super) fn dangers(tree: &dyn Tree) -> Result<Vec<Danger>, TreeError> {
-    let mut program = None;
-    for path in PROGRAMS.map(Path::new) {
-        if tree.is_file(path)? {
-            program = Some(path);
-            break;
-        }
-    }
-    let Some(program) = program else {
+    let Some(program) = text::first_file(tree, &PROGRAMS)? else {
         return Ok(Vec::new());
     };
     let entries = entries(tree)?;

@@ -44,3 +44,16 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 pub(super) fn is_as_written(tree: &dyn Tree, path: &str, text: &str) -> Result<bool, TreeError> {
     Ok(read(tree, Path::new(path))? == text)
 }
+
+/// The first of these that is a file: the program by which something is known to be installed.
+pub(super) fn first_file<'a>(
+    tree: &dyn Tree,
+    paths: &[&'a str],
+) -> Result<Option<&'a Path>, TreeError> {
+    for path in paths.iter().map(|path| Path::new(*path)) {
+        if tree.is_file(path)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}

@@ -4,8 +4,6 @@
 //! of the seat do it without a password. `UDISKS_IGNORE` takes the disk out of its sight. This is
 //! for the running system: there is no udisks in images.
 
-use std::path::Path;
-
 use super::text;
 use super::{Danger, Guard, GuardFile, Live, Means, rules};
 use crate::tool::HEAD;
@@ -35,14 +33,7 @@ pub(super) fn means() -> Means {
 }
 
 pub(super) fn dangers(tree: &dyn Tree, live: Option<&Live>) -> Result<Vec<Danger>, TreeError> {
-    let mut program = None;
-    for path in PROGRAMS.map(Path::new) {
-        if tree.is_file(path)? {
-            program = Some(path);
-            break;
-        }
-    }
-    let Some(program) = program else {
+    let Some(program) = text::first_file(tree, &PROGRAMS)? else {
         return Ok(Vec::new());
     };
     let ignoring = rules::find(tree, |line| {

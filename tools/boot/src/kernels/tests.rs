@@ -7,18 +7,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Root;
-
-fn system(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
-    let folder = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    let root = Root::open(folder.path()).unwrap();
-    (folder, root)
-}
+use crate::small::system;
 
 const DEP: &str = "\
 kernel/drivers/firewire/firewire-core.ko.xz: kernel/lib/crc-itu-t.ko.xz

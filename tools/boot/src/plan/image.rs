@@ -148,6 +148,16 @@ pub(super) enum SightError {
 }
 
 impl ImageState {
+    /// What is the matter with it, in a sentence.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        match &self.sight {
+            None => "it is not there".into(),
+            Some(Ok(sight)) => sight.complaint(),
+            Some(Err(why)) => why.clone(),
+        }
+    }
+
     /// Looks into an image, and decides whether it is to be made anew.
     pub(super) fn look(
         root: &Root,

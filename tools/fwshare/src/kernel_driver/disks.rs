@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use fwshare_boot::mounts::mounted;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
@@ -103,17 +104,6 @@ fn is_busy(device: &Path) -> bool {
     opened.is_err_and(|error| error.raw_os_error() == Some(Errno::EBUSY as i32))
 }
 
-/// Where the device with this number is mounted, by proc(5).
-fn mounted(mountinfo: &str, number: &str) -> Vec<String> {
-    let mounts = mountinfo.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(2);
-        let device = fields.next()?;
-        let place = fields.nth(1)?;
-        (device == number).then(|| place.to_owned())
-    });
-    mounts.collect()
-}
-
 fn name_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
@@ -125,21 +115,4 @@ fn children(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     paths.retain(|path| wanted(&name_of(path)));
     paths.sort();
     paths
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mounts_are_found_by_the_devices_number() {
-        let mountinfo = "\
-22 1 8:2 / / rw,relatime shared:1 - ext4 /dev/sda2 rw
-36 22 8:17 / /mnt/disk rw,relatime - ext4 /dev/sdb1 rw
-37 22 8:17 /x /srv rw,relatime - ext4 /dev/sdb1 rw
-";
-        assert_eq!(mounted(mountinfo, "8:17"), ["/mnt/disk", "/srv"]);
-        assert!(mounted(mountinfo, "8:1").is_empty());
-        assert!(mounted("x\n\n", "8:1").is_empty());
-    }
 }

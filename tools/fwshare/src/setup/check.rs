@@ -6,7 +6,7 @@ use fwshare_boot::plan::{ImageState, KernelState, Plan, Wanted};
 use nix::sys::utsname::uname;
 use serde::Serialize;
 
-use super::json::login;
+use super::json::{Kernel, login};
 use crate::error::{Exit, Failure};
 use crate::kernel_driver::Sysfs;
 use crate::output::{self, Table};
@@ -16,20 +16,16 @@ struct Report {
     schema: u32,
     as_wanted: bool,
     wanted: &'static str,
-    kernels: Vec<Kernel>,
+    kernels: Vec<Checked>,
     /// What is not as wanted.
     wrong: Vec<String>,
     dangers: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Kernel {
-    version: String,
-    driver: Option<&'static str>,
-    built_in: bool,
-    /// `shared`, `exclusive`, `invalid`; null if nothing is configured.
-    configured: Option<&'static str>,
-    configured_by: Option<String>,
+struct Checked {
+    #[serde(flatten)]
+    kernel: Kernel,
     images: Vec<Image>,
     /// How the driver that is loaded logs in; null if this kernel does not run, or has not loaded
     /// it.
@@ -70,7 +66,7 @@ pub(super) fn run(plan: &Plan, root: &Root, json: bool) -> Result<(), Failure> {
             if exclusive.is_some() && wanted.is_some() && exclusive != wanted {
                 wrong.push("the driver that is loaded logs in otherwise: --now".into());
             }
-            kernel(state, exclusive)
+            checked(state, exclusive)
         })
         .collect();
     let dangers = plan.dangers.iter().filter(|danger| !danger.is_stopped);
@@ -109,14 +105,9 @@ fn wrong(plan: &Plan) -> Vec<String> {
             Some(_) => format!("{path}: is not as it should be"),
         }
     });
-    let images = plan.images_to_make().map(|state| {
-        let why = match &state.sight {
-            None => "is not there".to_owned(),
-            Some(Ok(sight)) => sight.complaint(),
-            Some(Err(why)) => why.clone(),
-        };
-        format!("{}: {why}", state.image.path.display())
-    });
+    let images = plan
+        .images_to_make()
+        .map(|state| format!("{}: {}", state.image.path.display(), state.complaint()));
     let to_do = plan.remarks.iter().filter(|remark| remark.is_to_do);
     let to_do = to_do.map(ToString::to_string);
     let unseen = plan.lacks_tool().then(|| {
@@ -132,13 +123,9 @@ fn wrong(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-fn kernel(state: &KernelState, running: Option<bool>) -> Kernel {
-    Kernel {
-        version: state.kernel.version().to_string(),
-        driver: state.driver,
-        built_in: state.is_built_in,
-        configured: state.now.as_ref().map(|(value, _)| login(*value)),
-        configured_by: state.now.as_ref().map(|(_, place)| place.to_string()),
+fn checked(state: &KernelState, running: Option<bool>) -> Checked {
+    Checked {
+        kernel: Kernel::of(state),
         images: state.images.iter().map(image).collect(),
         running: running.map(|exclusive| match exclusive {
             true => login(Bool::On),
@@ -159,13 +146,14 @@ fn image(state: &ImageState) -> Image {
 fn table(report: &Report) -> String {
     let mut table = Table::new(["KERNEL", "DRIVER", "CONFIGURED", "IN THE IMAGE", "RUNNING"]);
     let or_default = |value: Option<&'static str>| value.unwrap_or("-").to_owned();
-    for kernel in &report.kernels {
+    for checked in &report.kernels {
+        let kernel = &checked.kernel;
         let driver = match (kernel.driver, kernel.built_in) {
             (None, _) => "none".into(),
             (Some(driver), true) => format!("{driver} (built in)"),
             (Some(driver), false) => driver.to_owned(),
         };
-        let images: Vec<_> = kernel
+        let images: Vec<_> = checked
             .images
             .iter()
             .map(|image| or_default(image.value))
@@ -178,7 +166,7 @@ fn table(report: &Report) -> String {
                 [] => "-".into(),
                 _ => images.join(", "),
             },
-            or_default(kernel.running),
+            or_default(checked.running),
         ]);
         if let Some(by) = &kernel.configured_by {
             table.note(format!("by {by}"));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fwshare_boot::Root;
 use fwshare_boot::kmod::Bool;
-use fwshare_boot::plan::{self, Plan, Wanted};
+use fwshare_boot::plan::{self, KernelState, Plan, Wanted};
 use fwshare_boot::rebuild::RebuildError;
 use serde::Serialize;
 
@@ -98,7 +98,7 @@ struct Report<'a> {
     root: &'a Path,
     wanted: &'static str,
     tool: Option<&'static str>,
-    kernels: Vec<Kernel>,
+    kernels: Vec<Images>,
     files: Vec<File>,
     unchanged: &'a [PathBuf],
     commands: Vec<Vec<String>>,
@@ -113,14 +113,34 @@ struct Report<'a> {
     advice: Vec<String>,
 }
 
+/// A kernel, and what is configured for it.
 #[derive(Serialize)]
-struct Kernel {
-    version: String,
-    driver: Option<&'static str>,
-    built_in: bool,
+pub(super) struct Kernel {
+    pub(super) version: String,
+    pub(super) driver: Option<&'static str>,
+    pub(super) built_in: bool,
     /// `shared`, `exclusive`, `invalid`; null if nothing is configured.
-    configured: Option<&'static str>,
-    configured_by: Option<String>,
+    pub(super) configured: Option<&'static str>,
+    pub(super) configured_by: Option<String>,
+}
+
+impl Kernel {
+    pub(super) fn of(state: &KernelState) -> Self {
+        let now = state.now.as_ref();
+        Self {
+            version: state.kernel.version().to_string(),
+            driver: state.driver,
+            built_in: state.is_built_in,
+            configured: now.map(|(value, _)| login(*value)),
+            configured_by: now.map(|(_, place)| place.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Images {
+    #[serde(flatten)]
+    kernel: Kernel,
     images: Vec<Image>,
 }
 
@@ -175,12 +195,8 @@ pub(super) fn report<'a>(
     outcome: &'a Outcome,
     end: &'a Result<String, Failure>,
 ) -> impl Serialize + use<'a> {
-    let kernels = plan.kernels.iter().map(|state| Kernel {
-        version: state.kernel.version().to_string(),
-        driver: state.driver,
-        built_in: state.is_built_in,
-        configured: state.now.as_ref().map(|(value, _)| login(*value)),
-        configured_by: state.now.as_ref().map(|(_, place)| place.to_string()),
+    let kernels = plan.kernels.iter().map(|state| Images {
+        kernel: Kernel::of(state),
         images: state.images.iter().map(image).collect(),
     });
     let files = plan.files.iter().map(|file| File {

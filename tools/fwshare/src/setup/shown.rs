@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use fwshare_boot::Root;
 use fwshare_boot::kmod::Bool;
-use fwshare_boot::plan::{self, ImageState, KernelState, Plan, Step, Wanted};
+use fwshare_boot::plan::{self, KernelState, Plan, Step, Wanted};
 use fwshare_boot::tool::Ruler;
 
 /// The whole plan.
@@ -53,7 +53,7 @@ fn write(text: &mut String, plan: &Plan, root: &Root) -> std::fmt::Result {
             "  {}",
             image.image.command(&image.image.workplace()).join(" ")
         )?;
-        let why = why(image);
+        let why = image.complaint();
         writeln!(
             text,
             "    and, when it was found good, {} is replaced ({why})",
@@ -188,14 +188,6 @@ pub(super) fn by_hand(plan: &Plan) -> Option<String> {
     match &plan.ruler {
         Ruler::Unsupported(other) => Some(format!("{}: {}", other.name, other.advice)),
         _ => None,
-    }
-}
-
-fn why(image: &ImageState) -> String {
-    match &image.sight {
-        None => "it is not there".into(),
-        Some(Ok(sight)) => sight.complaint(),
-        Some(Err(why)) => why.clone(),
     }
 }
 

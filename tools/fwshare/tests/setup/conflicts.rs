@@ -1,25 +1,15 @@
 //! Lines of others that are in the way.
 
 use crate::system::System;
+use crate::tools::debian;
 use crate::{OPTIONS, case, changes, tools};
 
 const HOOK: &str = "+/etc/initramfs-tools/hooks/fwshare";
 
-fn system(files: &[&str]) -> System {
-    let tool = tools::initramfs_tools();
-    let mut all = vec![
-        tool.as_str(),
-        "/etc/initramfs-tools/hooks/",
-        "/etc/modprobe.d/",
-    ];
-    all.extend(files);
-    System::new(&all).today("6.1")
-}
-
 /// The line stops the command; with `--force` it is commented out, and `--remove` brings it back.
 #[track_caller]
 fn in_the_way(file: &str, content: &str, said: &str) {
-    let system = system(&[&format!("{file}={content}")]);
+    let system = debian(&[&format!("{file}={content}")]);
     let advice = "--force comments it out";
     case(
         &system,
@@ -80,7 +70,7 @@ fn a_value_with_which_the_driver_would_not_be_loaded_at_all() {
 
 #[test]
 fn all_of_them_are_told_at_once() {
-    let system = system(&[
+    let system = debian(&[
         "/etc/modprobe.d/zz.conf=options firewire-sbp2 exclusive_login=1\noptions firewire-sbp2 exclusive_login=Y\n",
         "/etc/modprobe.d/stig.conf=blacklist firewire-sbp2\n",
     ]);
@@ -94,7 +84,7 @@ fn all_of_them_are_told_at_once() {
 
 #[test]
 fn a_line_that_comes_earlier_is_beaten_and_told() {
-    let system = system(&["/etc/modprobe.d/aa.conf=options firewire-sbp2 exclusive_login=Y\n"]);
+    let system = debian(&["/etc/modprobe.d/aa.conf=options firewire-sbp2 exclusive_login=Y\n"]);
     let said =
         ["/etc/modprobe.d/aa.conf:1: says otherwise to firewire_sbp2; what is written comes later"];
     case(
@@ -109,7 +99,7 @@ fn a_line_that_comes_earlier_is_beaten_and_told() {
 #[test]
 fn the_kernels_command_line_is_nobodys_to_change() {
     let grub = "/etc/default/grub=GRUB_CMDLINE_LINUX=\"quiet firewire_sbp2.exclusive_login=Y\"\n";
-    let system = system(&[grub]);
+    let system = debian(&[grub]);
     let said = [
         "/etc/default/grub:1: ",
         "the kernel's command line beats every file",
@@ -132,7 +122,7 @@ fn the_kernels_command_line_is_nobodys_to_change() {
 #[test]
 fn a_file_of_another_with_our_name_comes_back() {
     let mine = "options firewire-sbp2 exclusive_login=0 workarounds=4\n";
-    let system = system(&[&format!("{OPTIONS}={mine}")]);
+    let system = debian(&[&format!("{OPTIONS}={mine}")]);
     case(
         &system,
         &["--no-rebuild"],
@@ -145,7 +135,7 @@ fn a_file_of_another_with_our_name_comes_back() {
 
 #[test]
 fn the_old_recipe_is_told_what_it_does_today() {
-    let system = system(&[
+    let system = debian(&[
         "/etc/modprobe.d/old.conf=options sbp2 exclusive_login=0 serialize_io=1\n",
         "/etc/modprobe.d/sbp2=options sbp2 exclusive_login=0\n",
         "/etc/modules=sd_mod\nieee1394\nohci1394\nsbp2 exclusive_login=0\n",

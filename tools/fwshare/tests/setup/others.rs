@@ -1,25 +1,15 @@
 //! What would use a disk that several hosts see.
 
-use crate::system::{System, changes};
-use crate::{case, tools};
-
-fn system(files: &[&str]) -> System {
-    let tool = tools::initramfs_tools();
-    let mut all = vec![
-        tool.as_str(),
-        "/etc/initramfs-tools/hooks/",
-        "/etc/modprobe.d/",
-    ];
-    all.extend(files);
-    System::new(&all).today("6.1")
-}
+use crate::case;
+use crate::system::changes;
+use crate::tools::debian;
 
 const FSTAB: &str = "/etc/fstab=UUID=1 / ext4 defaults 0 1\n\
     /dev/disk/by-id/ieee1394-0123456789abcdef:0:0-part1 /srv ext4 nofail 0 2\n";
 
 #[test]
 fn a_line_of_fstab_is_told_and_left() {
-    let system = system(&[FSTAB]);
+    let system = debian(&[FSTAB]);
     let said = [
         "What would use a disk that several hosts see",
         "/etc/fstab:2: ",
@@ -39,7 +29,7 @@ fn a_line_of_fstab_is_told_and_left() {
 
 #[test]
 fn guards_are_written_kept_and_taken_away() {
-    let system = system(&[]);
+    let system = debian(&[]);
     let before = system.snapshot();
     let said = case(
         &system,
@@ -73,7 +63,7 @@ fn guards_are_written_kept_and_taken_away() {
 #[test]
 fn a_word_that_is_no_guard_is_refused() {
     case(
-        &system(&[]),
+        &debian(&[]),
         &["--guard", "zfs"],
         2,
         &["is no guard: lvm, md, udisks"],

@@ -5,22 +5,7 @@ use std::fs;
 
 use super::*;
 use crate::Root;
-
-/// A system with these files.
-fn system(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
-    let folder = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        put(folder.path(), path, text);
-    }
-    let root = Root::open(folder.path()).unwrap();
-    (folder, root)
-}
-
-fn put(folder: &Path, path: &str, text: &str) {
-    let path = folder.join(path.trim_start_matches('/'));
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
+use crate::small::{put, system};
 
 fn put_means(folder: &Path, means: &Means) {
     for file in &means.files {
