@@ -7,6 +7,7 @@ mod company;
 mod control;
 mod device;
 mod error;
+mod export_spec;
 mod kernel_driver;
 mod login;
 mod logins;

@@ -11,10 +11,10 @@ use ohci_raw::port::Port;
 use sbp2::initiator::Counters;
 
 use super::failure;
-use crate::cli::ExportSpec;
 use crate::control::Device;
 use crate::device::Place;
 use crate::error::{Exit, Failure};
+use crate::export_spec::ExportSpec;
 use crate::session::{Info, Note, Options, Session, Target, Watch};
 
 /// How long clients have to hear the end of what they asked for.
