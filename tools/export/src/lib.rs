@@ -29,10 +29,14 @@
 // One file has exceptions: loop_device/system.rs.
 #![deny(unsafe_code)]
 
+mod block_device;
 mod disk;
 pub mod file;
 pub mod loop_device;
 pub mod memory;
 pub mod nbd;
+mod users;
 
+pub use block_device::{BlockDevice, DetachError, HostExport};
 pub use disk::{Completion, Disk, DiskError, Geometry, GeometryError, MAX_REQUEST_LIMIT, Request};
+pub use users::Users;

@@ -22,6 +22,7 @@ use std::time::Duration;
 use fwshare_fuse::Mounted;
 
 use self::filesystem::{DiskFile, Traffic};
+use crate::block_device::{BlockDevice, HostExport};
 use crate::disk::{Disk, Geometry, GeometryError};
 use crate::loop_device::{self, LoopDevice, LoopError};
 
@@ -122,26 +123,10 @@ impl FileExport {
         Ok(())
     }
 
-    /// The loop device on the file, if there is one.
-    #[must_use]
-    pub const fn loop_device(&self) -> Option<&LoopDevice> {
-        self.device.as_ref()
-    }
-
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Takes the file away: its loop device is detached, nobody opens it any more, and what is
-    /// under way is waited for, at most so long. Who has it open still reaches the disk until this process ends; the disk
-    /// refuses then what comes late. The disk is not flushed: whoever owns it does that next.
-    ///
-    /// Returns how many requests were not waited for.
-    pub fn stop(mut self, grace: Duration) -> usize {
-        self.detach();
-        self.traffic.wait(grace)
     }
 
     fn detach(&mut self) {
@@ -156,6 +141,24 @@ impl FileExport {
             // Somebody may have taken it away meanwhile.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl HostExport for FileExport {
+    fn name(&self) -> String {
+        format!("file:{}", self.path.display())
+    }
+
+    fn device(&self) -> Option<&dyn BlockDevice> {
+        let device = self.device.as_ref()?;
+        Some(device)
+    }
+
+    /// Who has the file open still reaches the disk until this process ends; the disk refuses then
+    /// what comes late.
+    fn stop(mut self: Box<Self>, grace: Duration) -> usize {
+        self.detach();
+        self.traffic.wait(grace)
     }
 }
 

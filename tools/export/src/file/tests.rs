@@ -125,6 +125,6 @@ fn the_file_is_gone_at_the_end_also_while_it_is_open() {
     };
     let path = export.path().to_owned();
     let _file = open(&export);
-    assert_eq!(export.stop(Duration::from_secs(5)), 0);
+    assert_eq!(Box::new(export).stop(Duration::from_secs(5)), 0);
     assert!(!path.exists());
 }

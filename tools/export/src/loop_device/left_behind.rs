@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::{LoopError, Users, apart, failed, is_gone, node, system, wait_for_lookers};
+use super::{LoopError, apart, failed, is_gone, node, system, users, wait_for_lookers};
 
 /// Detaches the loop devices on the file `path`, which nobody serves any more.
 ///
@@ -40,7 +40,7 @@ fn detach(number: u32, path: &Path) -> Result<(), LoopError> {
     }
     drop(device);
     if wait_for_lookers(|| Ok(is_on(number, path)))? {
-        let users = Users::of(number);
+        let users = users(number);
         return Err(LoopError::LeftBehind {
             device: node,
             users,

@@ -14,7 +14,6 @@
 
 mod left_behind;
 mod system;
-mod users;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -28,8 +27,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 pub(crate) use self::left_behind::detach_left_behind;
-pub use self::users::Users;
+use crate::block_device::{BlockDevice, DetachError};
 use crate::disk::Geometry;
+use crate::users::Users;
 
 const CONTROL: &str = "/dev/loop-control";
 
@@ -103,42 +103,6 @@ impl LoopDevice {
         apart(|| attach(path, geometry))
     }
 
-    /// The device: `/dev/loop0`.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        node(self.number)
-    }
-
-    /// Detaches it. What the kernel still has to write is written first.
-    ///
-    /// A device in use is detached when its last user closes it; until then the file has to be
-    /// served. Gives who uses it, and may be called again.
-    ///
-    /// # Errors
-    /// [`LoopError::Os`]; it may be attached still.
-    pub fn detach(&self) -> Result<Option<Users>, LoopError> {
-        apart(|| {
-            let Some(device) = self.open()? else {
-                return Ok(None);
-            };
-            let users = Users::of(self.number);
-            system::clear(device.as_fd()).map_err(failed("detach", &self.path()))?;
-            drop(device);
-            if users != Users::default() {
-                return Ok(Some(users));
-            }
-            wait_for_lookers(|| Ok(self.open()?.is_some()))
-                .map(|attached| attached.then_some(users))
-        })
-    }
-
-    /// Whether it is attached: it was not detached here, and nobody else has done so.
-    #[must_use]
-    pub fn is_attached(&self) -> bool {
-        // A device that does not tell is one that has to be waited for.
-        apart(|| Ok(self.open()?.is_some())).unwrap_or(true)
-    }
-
     /// The device, if it is ours still. To close it is to detach it if nobody else has it open.
     fn open(&self) -> Result<Option<File>, LoopError> {
         let path = self.path();
@@ -156,6 +120,34 @@ impl LoopDevice {
             Err(Errno::ENXIO) => Ok(None),
             Err(error) => Err(failed("look at", &path)(error)),
         }
+    }
+}
+
+impl BlockDevice for LoopDevice {
+    fn path(&self) -> PathBuf {
+        node(self.number)
+    }
+
+    fn detach(&self) -> Result<Option<Users>, DetachError> {
+        let ended = apart(|| {
+            let Some(device) = self.open()? else {
+                return Ok(None);
+            };
+            let users = users(self.number);
+            system::clear(device.as_fd()).map_err(failed("detach", &self.path()))?;
+            drop(device);
+            if users != Users::default() {
+                return Ok(Some(users));
+            }
+            wait_for_lookers(|| Ok(self.open()?.is_some()))
+                .map(|attached| attached.then_some(users))
+        });
+        Ok(ended?)
+    }
+
+    fn is_attached(&self) -> bool {
+        // A device that does not tell is one that has to be waited for.
+        apart(|| Ok(self.open()?.is_some())).unwrap_or(true)
     }
 }
 
@@ -253,6 +245,10 @@ fn wait_for_lookers(is_attached: impl Fn() -> Result<bool, LoopError>) -> Result
         thread::sleep(ROUND);
     }
     Ok(false)
+}
+
+fn users(number: u32) -> Users {
+    Users::of(&format!("loop{number}"))
 }
 
 fn node(number: u32) -> PathBuf {

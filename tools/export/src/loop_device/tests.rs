@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::block_device::HostExport as _;
 use crate::disk::{Completion, Disk, Request};
 use crate::file::FileExport;
 use crate::memory::MemoryDisk;
@@ -63,7 +64,7 @@ fn attached(read_only: bool) -> Option<(tempfile::TempDir, Arc<Counted>, FileExp
 }
 
 fn device(export: &FileExport) -> PathBuf {
-    export.loop_device().unwrap().path()
+    export.device().unwrap().path()
 }
 
 fn sysfs(device: &Path, file: &str) -> Option<String> {
@@ -142,11 +143,11 @@ fn it_is_detached_at_the_end_and_nothing_is_lost() {
         .unwrap()
         .write_all_at(&[5; 10_000], 0)
         .unwrap();
-    assert_eq!(export.loop_device().unwrap().detach().unwrap(), None);
-    assert!(!export.loop_device().unwrap().is_attached());
+    assert_eq!(export.device().unwrap().detach().unwrap(), None);
+    assert!(!export.device().unwrap().is_attached());
     assert_eq!(sysfs(&path, "loop/backing_file"), None);
     assert_eq!(disk.disk.contents()[..10_000], [5; 10_000]);
-    assert_eq!(export.stop(Duration::from_secs(5)), 0);
+    assert_eq!(Box::new(export).stop(Duration::from_secs(5)), 0);
 }
 
 #[test]
@@ -156,11 +157,11 @@ fn a_device_in_use_is_detached_when_its_user_closes_it() {
     };
     let path = device(&export);
     let user = OpenOptions::new().write(true).open(&path).unwrap();
-    let told = export.loop_device().unwrap().detach().unwrap();
+    let told = export.device().unwrap().detach().unwrap();
     assert_eq!(told, Some(Users::default()));
     user.write_all_at(&[3; 4096], 0).unwrap();
-    assert!(export.loop_device().unwrap().is_attached());
+    assert!(export.device().unwrap().is_attached());
     drop(user);
-    assert!(!export.loop_device().unwrap().is_attached());
+    assert!(!export.device().unwrap().is_attached());
     assert_eq!(disk.disk.contents()[..4096], [3; 4096]);
 }

@@ -1,5 +1,6 @@
 //! `fwshare login`: holds a login and serves the disk.
 
+mod exports;
 mod failure;
 mod hosts;
 mod shown;

@@ -1,4 +1,4 @@
-//! Who uses a loop device.
+//! Who uses a block device.
 
 use std::fmt;
 use std::fs;
@@ -15,10 +15,10 @@ pub struct Users {
 }
 
 impl Users {
-    /// What is found in `/sys` and `/proc`.
-    pub(super) fn of(number: u32) -> Self {
-        let disk = PathBuf::from(format!("/sys/block/loop{number}"));
-        let partition = format!("loop{number}p");
+    /// Those of the disk `name`, as `loop0`, by what is found in `/sys` and `/proc`.
+    pub(crate) fn of(name: &str) -> Self {
+        let disk = PathBuf::from(format!("/sys/block/{name}"));
+        let partition = format!("{name}p");
         let mut folders = entries(&disk, |name| name.starts_with(&partition));
         folders.push(disk);
         let devices: Vec<String> = folders
@@ -28,7 +28,7 @@ impl Users {
             .collect();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         Self {
-            mounts: mounted(&mounts, &devices, &format!("/dev/loop{number}")),
+            mounts: mounted(&mounts, &devices, &format!("/dev/{name}")),
             holders: folders
                 .iter()
                 .flat_map(|folder| entries(&folder.join("holders"), |_| true))
