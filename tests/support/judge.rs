@@ -39,6 +39,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("sanlock", "sanlock"),
     ("sbd", "sbd"),
     ("sfdisk", "fdisk"),
+    ("setpriv", "util-linux"),
     ("sg_decode_sense", "sg3-utils"),
     ("sg_inq", "sg3-utils"),
     ("sg_vpd", "sg3-utils"),

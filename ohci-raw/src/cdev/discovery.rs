@@ -92,8 +92,8 @@ pub enum DiscoveryError {
     },
     /// There are nodes, and this user may open none of them.
     #[error(
-        "none of the {} FireWire nodes in {} may be opened by this user",
-        failures.len(), folder.display()
+        "this user may open none of the FireWire nodes in {} ({})",
+        folder.display(), failures.len()
     )]
     AllDenied {
         /// Where they are.

@@ -29,6 +29,9 @@ use crate::loop_device::{self, LoopDevice, LoopError};
 /// What mount(8) shows.
 const NAME: &str = "fwshare";
 
+/// Where FUSE is.
+const FUSE: &str = "/dev/fuse";
+
 /// A disk that is a file, until it is stopped.
 #[derive(Debug)]
 pub struct FileExport {
@@ -59,6 +62,9 @@ pub enum FileError {
         /// Why not.
         error: LoopError,
     },
+    /// The kernel has no FUSE.
+    #[error("there is no {FUSE}")]
+    NoFuse,
     /// There is no loop device for it.
     #[error("no loop device: {0}")]
     Loop(#[from] LoopError),
@@ -84,6 +90,9 @@ impl FileExport {
     pub fn start(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, FileError> {
         let geometry = disk.geometry();
         geometry.check()?;
+        if !Path::new(FUSE).exists() {
+            return Err(FileError::NoFuse);
+        }
         clear(path)?;
         let made = prepare(path)?;
         let served = Self::mount(disk, path, made);

@@ -18,12 +18,9 @@ pub(crate) use self::spec::BusSpec;
 pub(crate) use self::taping::{Taping, no_recording};
 use crate::error::{Exit, Failure};
 
-/// What to do where this user may not open the nodes. SBP-2 needs both the disk's node and the
-/// controller's own, so the rule is for all of them.
-const UDEV_RULE: &str = "\
-run as root, or let the group \"disk\" in with this line in /etc/udev/rules.d/70-fwshare.rules:
-  SUBSYSTEM==\"firewire\", GROUP=\"disk\", MODE=\"0660\"
-and then: udevadm control --reload && udevadm trigger --subsystem-match=firewire";
+/// What to do where this user may not open the nodes.
+const LET_IN: &str = "\
+run as root, or let a group in that this user is in: fwshare setup-udev --group GROUP";
 const CHECK_HARDWARE: &str = "\
 check that the controller's driver is loaded (modprobe firewire-ohci), that the disk is
 powered and its cable plugged in, and what the kernel says (dmesg | grep firewire)";
@@ -171,9 +168,7 @@ fn no_nodes(error: DiscoveryError) -> Failure {
         DiscoveryError::NoNodes { .. } => Failure::new(Exit::NothingFound, message)
             .advise(CHECK_HARDWARE)
             .advise(TRY_EMULATED),
-        DiscoveryError::AllDenied { .. } => {
-            Failure::new(Exit::Permission, message).advise(UDEV_RULE)
-        }
+        DiscoveryError::AllDenied { .. } => Failure::new(Exit::Permission, message).advise(LET_IN),
         _ => Failure::new(Exit::Error, message),
     }
 }
@@ -181,7 +176,7 @@ fn no_nodes(error: DiscoveryError) -> Failure {
 fn no_port(error: &OpenError, denied: bool) -> Failure {
     match error {
         OpenError::NoController { .. } if denied => {
-            Failure::new(Exit::Permission, error.to_string()).advise(UDEV_RULE)
+            Failure::new(Exit::Permission, error.to_string()).advise(LET_IN)
         }
         _ => Failure::new(Exit::Error, error.to_string()),
     }
@@ -200,10 +195,15 @@ pub(crate) fn nothing_found(bus: &BusSpec) -> Failure {
     let message = format!("no SBP-2 logical unit was found on {bus}");
     let failure = Failure::new(Exit::NothingFound, message);
     match bus {
-        BusSpec::Folder(_) => failure
-            .advise(CHECK_HARDWARE)
-            .advise(UDEV_RULE)
-            .advise(TRY_EMULATED),
+        BusSpec::Folder(_) => {
+            let failure = failure.advise(CHECK_HARDWARE);
+            let failure = if nix::unistd::geteuid().is_root() {
+                failure
+            } else {
+                failure.advise(LET_IN)
+            };
+            failure.advise(TRY_EMULATED)
+        }
         BusSpec::Emulated(_) | BusSpec::Replay { .. } => failure,
     }
 }
@@ -229,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_may_not_be_opened_come_with_a_udev_rule() {
+    fn nodes_that_may_not_be_opened_come_with_who_can_let_one_in() {
         let denied = no_nodes(DiscoveryError::AllDenied {
             folder: "/dev".into(),
             failures: Vec::new(),
         });
         assert_eq!(denied.code(), 4);
-        assert!(denied.to_string().contains("SUBSYSTEM==\"firewire\""));
+        assert!(denied.to_string().contains("setup-udev"));
         let no_controller = OpenError::NoController {
             card: 0,
             folder: "/dev".into(),

@@ -5,6 +5,7 @@ use std::io;
 use fwshare_export::file::FileError;
 use fwshare_export::loop_device::LoopError;
 use fwshare_export::nbd::ListenError;
+use ohci_raw::port::PortError;
 use sbp2::initiator::Logins;
 
 use crate::error::{Exit, Failure};
@@ -24,6 +25,11 @@ pub(super) fn of_login(error: &SessionError, device: &str, exclusive: bool) -> F
         } if !logins.entries.is_empty() => failure.advise(who(logins)),
         _ => failure,
     };
+    if matches!(error, SessionError::Port(PortError::Claimed { .. })) {
+        return failure.advise(
+            "one login serves any number of exports: fwshare status shows it, fwshare logout ends it",
+        );
+    }
     match code {
         5 => failure.advise("log another host out, or try again when one has left"),
         6 if exclusive => failure.advise(
@@ -88,8 +94,14 @@ pub(super) fn of_file(error: &FileError) -> Failure {
         FileError::Os { what: "make", .. } => {
             Failure::new(Exit::Error, message).advise("make its folder first (mkdir -p)")
         }
-        FileError::Os { .. } => Failure::new(Exit::Error, message)
-            .advise("FUSE is needed: modprobe fuse, and without root the package fuse3"),
+        FileError::NoFuse => {
+            Failure::new(Exit::Error, message).advise("load the kernel's driver: modprobe fuse")
+        }
+        FileError::Os {
+            what: "mount on", ..
+        } => Failure::new(Exit::Error, message)
+            .advise("without root, the package fuse3 is needed for this"),
+        FileError::Os { .. } => Failure::new(Exit::Error, message),
         FileError::Geometry(_) => Failure::new(Exit::Error, message),
     }
 }

@@ -242,7 +242,8 @@ impl Worker {
                     });
                     self.disk.query_logins(self.port.now());
                 } else {
-                    tracing::info!(login_id = login.id, "the disk can be used again");
+                    // As loud as the loss.
+                    tracing::warn!(login_id = login.id, "the disk can be used again");
                 }
             }
             Notice::Logins(result) => return self.logins(result, ready),
