@@ -195,7 +195,7 @@ fn no_permission() {
     let bus = folder.path().join("dev");
     fs::create_dir(&bus).unwrap();
     let node = File::create(bus.join("fw0")).unwrap();
-    let nobodys = std::os::unix::fs::PermissionsExt::from_mode(0);
+    let nobodys = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     node.set_permissions(nobodys).unwrap();
     let mut terminal = Terminal::in_folder(folder.path());
     let setpriv = setpriv.command().get_program().to_str().unwrap().to_owned();

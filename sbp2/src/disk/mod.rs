@@ -161,6 +161,12 @@ impl Disk {
         self.settle(now);
     }
 
+    /// From here on a lost login is not waited for longer than this. See [`Initiator::hurry`].
+    pub fn hurry(&mut self, patience: Duration, now: Instant) {
+        self.initiator.hurry(patience, now);
+        self.settle(now);
+    }
+
     /// Asks who is logged in. [`Notice::Logins`] follows.
     pub fn query_logins(&mut self, now: Instant) {
         self.initiator.query_logins(now);
@@ -189,6 +195,14 @@ impl Disk {
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.works.len()
+    }
+
+    /// Whether there are writes that were reported as done, and that no flush has told to be on the
+    /// medium.
+    #[must_use]
+    pub fn has_unflushed_writes(&self) -> bool {
+        let untold = self.lost_writes.as_ref();
+        self.writes_flushed < self.writes_ended || untold.is_some_and(|lost| lost.told.is_none())
     }
 
     /// Hands over a request. [`Notice::Completed`] with its tag follows, always.

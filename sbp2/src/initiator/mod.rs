@@ -40,6 +40,8 @@ mod task;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use core::time::Duration;
+
 use ohci_raw::bus::{
     Action, Address, AddressRange, BusReset, Event, IncomingRequest, Instant, Machine, Operation,
     RequestHandle, Response,
@@ -152,6 +154,18 @@ impl Initiator {
         self.agent.set_gate(false);
         self.unavailable = Some(CommandError::NotLoggedIn);
         self.session.logout(&mut self.context);
+        self.settle(now);
+    }
+
+    /// From here on a lost login is not waited for longer than this: the replacement timeout is no
+    /// longer, and for a login that is lost already it begins anew.
+    pub fn hurry(&mut self, patience: Duration, now: Instant) {
+        let timeout = &mut self.context.config.replacement_timeout;
+        *timeout = patience.min(*timeout);
+        if let Some(until) = &mut self.replacement_until {
+            *until = (now + patience).min(*until);
+        }
+        self.expire(now);
         self.settle(now);
     }
 

@@ -288,6 +288,28 @@ fn a_replacement_timeout_of_zero_fails_at_once() {
 }
 
 #[test]
+fn an_owner_in_a_hurry_waits_less_for_a_login_that_is_lost_already() {
+    let mut rig = Rig::logged_in(|_| {});
+    let tag = rig.submit(Data::None);
+    rig.bus_reset(true);
+    rig.manage(Function::RECONNECT, Sbp2Status::LOGIN_ID_NOT_RECOGNIZED);
+    assert!(matches!(rig.notice(), Some(Notice::LoginLost(_))));
+    let patience = Duration::from_secs(2);
+    rig.host.hurry(patience, rig.now);
+    // A longer time is no hurry.
+    rig.host.hurry(patience * 9, rig.now);
+    assert_eq!(rig.notice(), None);
+    rig.wait(patience);
+    let mut notices = core::iter::from_fn(|| rig.notice());
+    let result = Err(CommandError::LoginLost(patience));
+    assert!(notices.any(|notice| notice
+        == Notice::Completed {
+            tag,
+            result: result.clone()
+        }));
+}
+
+#[test]
 fn a_lost_login_is_tried_again_while_it_is_refused() {
     let mut rig = Rig::logged_in(|_| {});
     rig.bus_reset(true);

@@ -121,6 +121,9 @@ impl Hosts {
         for host in &self.hosts {
             host.exports.let_go_of_devices(|| host.session.is_alive());
         }
+        if ask {
+            self.hosts.iter().for_each(|host| host.session.hurry());
+        }
         let mut sessions = Vec::new();
         for host in self.hosts {
             host.exports.stop();

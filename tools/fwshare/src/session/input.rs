@@ -26,6 +26,7 @@ enum Input {
         fua: bool,
     },
     Flush,
+    Hurry,
     Stop,
 }
 
@@ -33,6 +34,7 @@ enum Input {
 pub(super) fn text(order: &Order) -> String {
     let input = match order {
         Order::Stop => Input::Stop,
+        Order::Hurry => Input::Hurry,
         Order::Request(request, _) => match request {
             Request::Read { offset, length } => Input::Read {
                 offset: *offset,
@@ -63,6 +65,7 @@ pub(super) fn text(order: &Order) -> String {
 pub(super) fn order(text: &str) -> Option<Order> {
     let request = match serde_json::from_str(text).ok()? {
         Input::Stop => return Some(Order::Stop),
+        Input::Hurry => return Some(Order::Hurry),
         Input::Read { offset, length } => Request::Read { offset, length },
         Input::Write { offset, data, fua } => Request::Write {
             offset,
@@ -107,6 +110,7 @@ mod tests {
     fn an_order_survives_being_put_into_words() {
         for words in [
             r#""stop""#,
+            r#""hurry""#,
             r#""flush""#,
             r#"{"read":{"offset":4096,"length":512}}"#,
             r#"{"write":{"offset":1,"data":"00112233 44","fua":true}}"#,

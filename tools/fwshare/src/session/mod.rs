@@ -126,6 +126,8 @@ pub(crate) struct Info {
 /// Something that another thread wants of the session.
 enum Order {
     Request(Request, Completion),
+    /// Not to wait long for a lost login any more.
+    Hurry,
     Stop,
 }
 
@@ -249,6 +251,14 @@ impl Session {
         self.thread
             .as_ref()
             .is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// From here on a login that is lost, or will be, is not waited for longer than a bus reset
+    /// takes: requests fail then, and the session ends.
+    pub(crate) fn hurry(&self) {
+        // If it is gone, there is nothing to wait for.
+        let _ = self.orders.send(Order::Hurry);
+        self.waker.wake();
     }
 
     /// Flushes, logs out and ends the thread; unless `ask`, waits until it does so by itself.

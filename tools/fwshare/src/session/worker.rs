@@ -14,6 +14,10 @@ use sbp2::unit::Quirks;
 use super::export::{in_blocks, in_words, is_whole_blocks};
 use super::{Info, Note, Order, SessionError, State, Watch, input};
 
+/// How long a session that is to end waits for a login that is lost: longer than it takes to plug
+/// a bridge in again.
+const HURRY: Duration = Duration::from_secs(10);
+
 /// Where the session is on its way.
 enum Stage {
     /// Waits for the disk to be ready.
@@ -117,8 +121,12 @@ impl Worker {
                     return verdict;
                 }
             }
-            self.take_orders();
+            let ordered = self.take_orders();
             drive(&mut *self.port, &mut self.disk)?;
+            if ordered {
+                // Some have ended already, and nothing else may happen for long.
+                continue;
+            }
             self.show();
             let due = self.disk.poll_timeout().map(|due| due - self.port.now());
             if let Some(event) = self.port.next_event(due)? {
@@ -153,19 +161,24 @@ impl Worker {
         }
     }
 
-    fn take_orders(&mut self) {
+    /// Whether any made a difference.
+    fn take_orders(&mut self) -> bool {
+        let mut any = false;
         while let Some(order) = self.next_order() {
+            any = true;
             match order {
                 Order::Request(request, done) => self.request(request, done),
-                Order::Stop => {
-                    if matches!(self.stage, Stage::Open) {
-                        self.stage = Stage::Draining;
-                    }
+                Order::Hurry => self.disk.hurry(HURRY, self.port.now()),
+                Order::Stop if matches!(self.stage, Stage::Open) => {
+                    self.stage = Stage::Draining;
                     self.flush_when_drained();
-                    return;
+                    return true;
                 }
+                // It comes again and again when nobody is there any more.
+                Order::Stop => return false,
             }
         }
+        any
     }
 
     fn next_order(&mut self) -> Option<Order> {
@@ -220,6 +233,12 @@ impl Worker {
 
     fn flush_when_drained(&mut self) {
         if matches!(self.stage, Stage::Draining) && self.completions.is_empty() {
+            let lost = self.disk.current_login().is_none();
+            if lost && !self.disk.has_unflushed_writes() {
+                self.stage = Stage::Leaving(Ok(()));
+                self.disk.logout(self.port.now());
+                return;
+            }
             let tag = self.disk.submit(Request::Flush, self.port.now());
             self.stage = Stage::Flushing(tag);
         }
