@@ -120,6 +120,9 @@ print('answered', h.aio_peek_command_completed() and h.aio_command_completed(1))
 /// What it cannot say keeps it from nothing.
 #[test]
 fn a_log_that_is_full_costs_no_data() {
+    let Some(nbdsh) = judge("nbdsh") else {
+        return;
+    };
     let Some(lab) = Lab::start(1, &[BRIDGE]) else {
         return;
     };
@@ -129,9 +132,6 @@ fn a_log_that_is_full_costs_no_data() {
     login.args(["-vvv", "login"]).args(lab.login_arguments(0));
     let mut login = login.stdout(Stdio::null()).stderr(full()).spawn().unwrap();
     wait_until("it serves", || socket.exists());
-    let Some(nbdsh) = judge("nbdsh") else {
-        return;
-    };
     let uri = format!("nbd+unix:///?socket={}", socket.display());
     let write = "h.pwrite(b'x' * 512, 0); h.flush(); assert h.pread(512, 0) == b'x' * 512";
     nbdsh.run(["-u", &uri, "-c", write]);
