@@ -109,6 +109,14 @@ pub enum BridgeError {
     /// There is no logical unit, or there are too many.
     #[error("a bridge with {0} logical units: must be 1 to {MAX_UNITS}")]
     Units(usize),
+    /// The command block agents have too little room.
+    #[error("the command block agents have {length} bytes and need {needed}")]
+    Agents {
+        /// How many bytes there are.
+        length: u64,
+        /// How many there must be.
+        needed: u64,
+    },
     /// The configuration ROM cannot be built.
     #[error("the bridge's configuration ROM: {0}")]
     Rom(#[from] BuildError),
@@ -246,11 +254,40 @@ impl Bridge {
         self.registers.claims()
     }
 
-    /// Its agents' registers alone, for a node of which somebody else serves the core registers,
-    /// as Linux does.
+    /// Its management agent's registers alone, for a node of which somebody else serves the core
+    /// registers, as Linux does. The ROM says where they are.
     #[must_use]
-    pub fn agents(&self) -> Option<AddressRange> {
-        self.registers.agents()
+    pub fn management_agent(&self) -> Option<AddressRange> {
+        self.registers.management_agent()
+    }
+
+    /// How many bytes its command block agents' registers take.
+    #[must_use]
+    pub const fn agents_length(&self) -> u64 {
+        self.registers.agents_length()
+    }
+
+    /// Has the command block agents' registers elsewhere than behind the management agent; hosts
+    /// learn where when they log in. To be called before anybody does.
+    ///
+    /// A bridge in software can be late: its program waits for a processor. A host that has no
+    /// answer to its write of ORB_POINTER within its split timeout takes it for failed, and has the
+    /// memory of the ORB back. Linux even puts the next one there. Carried out late, the ORB is
+    /// fetched twice or in the wrong shape, and wrong data are written. So the registers belong
+    /// where the controller acknowledges writes as complete ([`csr::POSTED_WRITES`]): nobody has to
+    /// wait for an answer then, and there is no doubt. That a write was refused is not heard there.
+    ///
+    /// # Errors
+    /// [`BridgeError::Agents`] if `range` is too short.
+    ///
+    /// [`csr::POSTED_WRITES`]: ohci_raw::bus::csr::POSTED_WRITES
+    pub const fn place_agents(&mut self, range: AddressRange) -> Result<(), BridgeError> {
+        let (length, needed) = (range.length(), self.agents_length());
+        if length < needed {
+            return Err(BridgeError::Agents { length, needed });
+        }
+        self.registers.place_agents(range.start());
+        Ok(())
     }
 
     /// Its unit directory, for a node whose configuration ROM somebody else makes.

@@ -10,11 +10,12 @@ use super::outbox::Route;
 use super::{Bridge, FIRST_SPEED, Who};
 use crate::wire::{AGENT_LENGTH, AgentRegister, Pointer};
 
-/// Where the bridge's registers are. All agents lie side by side, each with 32 bytes: the
-/// management agent first, then a command block agent for each slot.
+/// Where the bridge's registers are. The command block agents lie side by side, one for each slot,
+/// each with 32 bytes; behind the management agent, unless they are placed elsewhere.
 #[derive(Debug)]
 pub(super) struct Registers {
-    first: Address,
+    management: Address,
+    agents: Address,
     slots: usize,
     busy_timeout: [u8; 4],
     split_timeout: [u8; 8],
@@ -41,20 +42,35 @@ const SPLIT_TIMEOUT_DEFAULT: [u8; 8] = [0, 0, 0, 0, 0x19, 0, 0, 0];
 impl Registers {
     /// `offset` is in quadlets from the start of register space.
     pub(super) const fn new(offset: u32, slots: usize) -> Self {
+        let management = csr::REGISTER_SPACE.get() + 4 * offset as u64;
         Self {
-            first: Address::new(csr::REGISTER_SPACE.get() + 4 * offset as u64),
+            management: Address::new(management),
+            agents: Address::new(management + AGENT_LENGTH),
             slots,
             busy_timeout: [0; 4],
             split_timeout: SPLIT_TIMEOUT_DEFAULT,
         }
     }
 
-    pub(super) fn agents(&self) -> Option<AddressRange> {
-        AddressRange::new(self.first, (self.slots as u64 + 1) * AGENT_LENGTH).ok()
+    pub(super) fn management_agent(&self) -> Option<AddressRange> {
+        AddressRange::new(self.management, AGENT_LENGTH).ok()
+    }
+
+    pub(super) const fn agents_length(&self) -> u64 {
+        self.slots as u64 * AGENT_LENGTH
+    }
+
+    pub(super) const fn place_agents(&mut self, start: Address) {
+        self.agents = start;
+    }
+
+    fn agents(&self) -> Option<AddressRange> {
+        AddressRange::new(self.agents, self.agents_length()).ok()
     }
 
     pub(super) fn claims(&self) -> Vec<AddressRange> {
         [
+            self.management_agent(),
             self.agents(),
             AddressRange::new(csr::RESET_START, 4).ok(),
             AddressRange::new(csr::SPLIT_TIMEOUT, 8).ok(),
@@ -67,7 +83,7 @@ impl Registers {
 
     /// Where the command block agent of a slot is.
     pub(super) fn agent(&self, slot: usize) -> Address {
-        Address::new(self.first.get() + (slot as u64 + 1) * AGENT_LENGTH)
+        Address::new(self.agents.get() + slot as u64 * AGENT_LENGTH)
     }
 
     fn find(&self, address: Address, length: u64) -> Option<Register> {
@@ -84,15 +100,12 @@ impl Registers {
                 .is_multiple_of(4)
                 .then_some(Register::SplitTimeout { offset });
         }
-        let offset = self.agents()?.offset_of(address, length)?;
-        let index = usize::try_from(offset / AGENT_LENGTH).ok()?;
-        let within = offset % AGENT_LENGTH;
-        match index.checked_sub(1) {
-            None => (within == 0).then_some(Register::Management),
-            Some(slot) => {
-                AgentRegister::at(within).map(|register| Register::Agent { slot, register })
-            }
+        if address == self.management {
+            return Some(Register::Management);
         }
+        let offset = self.agents()?.offset_of(address, length)?;
+        let slot = usize::try_from(offset / AGENT_LENGTH).ok()?;
+        AgentRegister::at(offset % AGENT_LENGTH).map(|register| Register::Agent { slot, register })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::unit;
 use crate::wire::{Function, Sbp2Status};
 
 #[test]
-fn its_unit_directory_leads_to_its_agents_from_any_rom() {
+fn its_unit_directory_leads_to_its_agent_from_any_rom() {
     let media = (0..3)
         .map(|_| -> Box<dyn crate::scsi::Medium> { Box::new(MemoryMedium::new(512, 16).unwrap()) });
     let bridge = Bridge::new(BridgeProfile::generic(), media.collect()).unwrap();
@@ -31,10 +31,10 @@ fn its_unit_directory_leads_to_its_agents_from_any_rom() {
     let luns: Vec<_> = units[0].logical_units.iter().map(|unit| unit.lun).collect();
     assert_eq!(luns, [0, 1, 2]);
 
-    let agents = bridge.agents().unwrap();
-    assert_eq!(agents.start(), Address::new(0xffff_f001_0000));
-    assert!(bridge.claims().contains(&agents));
-    assert!(!agents.overlaps(core_registers()));
+    let management = bridge.management_agent().unwrap();
+    assert_eq!(management.start(), Address::new(0xffff_f001_0000));
+    assert!(bridge.claims().contains(&management));
+    assert!(!management.overlaps(core_registers()));
     let names: Vec<_> = (0..3)
         .map(|lun| bridge.device(lun).unwrap().identity().clone())
         .collect();

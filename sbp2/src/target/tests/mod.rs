@@ -5,6 +5,7 @@ mod fetching;
 mod guest;
 mod hostile;
 mod lab;
+mod late;
 mod login;
 mod resets;
 mod task_management;

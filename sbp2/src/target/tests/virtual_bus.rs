@@ -9,8 +9,8 @@ use std::vec;
 use std::vec::Vec;
 
 use ohci_raw::bus::{
-    Address, AddressRange, BusReset, Eui64, Event, Instant, NodeId, Operation, RCode, Response,
-    Speed, Token, Transaction, csr,
+    Action, Address, AddressRange, BusReset, Eui64, Event, Instant, Machine, NodeId, Operation,
+    RCode, Response, Speed, Token, Transaction, csr,
 };
 use ohci_raw::sim::{Bus, NodeConfig, NodeIndex, Timing};
 use zerocopy::{FromBytes, IntoBytes};
@@ -22,28 +22,42 @@ use crate::wire::{
 };
 
 const ROOM: u64 = 1 << 18;
-const ORB: u64 = 0x100;
+pub(super) const ORB: u64 = 0x100;
 const RESPONSE: u64 = 0x200;
 const FIFO: u64 = 0x300;
 const DATA: u64 = 0x1_0000;
 
-struct Host {
-    bus: Bus,
-    now: Instant,
+pub(super) struct Host {
+    pub(super) bus: Bus,
+    pub(super) now: Instant,
     me: NodeIndex,
-    bridge: NodeIndex,
+    pub(super) bridge: NodeIndex,
+    /// The bridge where it is a program on a host, which may stand still: then it is not here.
+    pub(super) program: Option<Bridge>,
     management_agent: Address,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     memory: AddressRange,
     bytes: Vec<u8>,
-    status: Vec<StatusBlock>,
-    responses: Vec<RCode>,
+    pub(super) status: Vec<StatusBlock>,
+    pub(super) responses: Vec<RCode>,
     resets: Vec<BusReset>,
 }
 
 fn host(timing: Timing, profile: BridgeProfile) -> Host {
+    beside(Bus::new(timing), profile, |bus, config, bridge| {
+        let claims = bridge.claims();
+        let node = bus.attach_machine(config, claims, Box::new(bridge), Instant::ZERO);
+        (node, None)
+    })
+}
+
+/// A host beside a bridge that `attach` puts on the bus.
+pub(super) fn beside(
+    mut bus: Bus,
+    profile: BridgeProfile,
+    attach: impl FnOnce(&mut Bus, NodeConfig, Bridge) -> (NodeIndex, Option<Bridge>),
+) -> Host {
     let now = Instant::ZERO;
-    let mut bus = Bus::new(timing);
     let disk = MemoryMedium::new(512, 4096).unwrap();
     let bridge = Bridge::new(profile, vec![Box::new(disk)]).unwrap();
     let offset = u64::from(bridge.profile().management_agent_offset);
@@ -55,8 +69,7 @@ fn host(timing: Timing, profile: BridgeProfile) -> Host {
         speed: bridge.profile().speed,
         rom_block_reads: bridge.profile().rom_block_reads,
     };
-    let claims = bridge.claims();
-    let bridge = bus.attach_machine(config, claims, Box::new(bridge), now);
+    let (bridge, program) = attach(&mut bus, config, bridge);
     let eui64 = Eui64(0x0001_0203_0405_0607);
     let config = NodeConfig {
         name: "host".into(),
@@ -72,6 +85,7 @@ fn host(timing: Timing, profile: BridgeProfile) -> Host {
         now,
         me,
         bridge,
+        program,
         management_agent: Address::new(csr::REGISTER_SPACE.get() + 4 * offset),
         counters,
         memory,
@@ -83,7 +97,7 @@ fn host(timing: Timing, profile: BridgeProfile) -> Host {
 }
 
 impl Host {
-    fn at(&self, offset: u64) -> Address {
+    pub(super) fn at(&self, offset: u64) -> Address {
         Address::new(self.memory.start().get() + offset)
     }
 
@@ -95,16 +109,17 @@ impl Host {
         self.bus.id_of(self.me).unwrap()
     }
 
-    fn poke(&mut self, offset: u64, bytes: &[u8]) {
+    pub(super) fn poke(&mut self, offset: u64, bytes: &[u8]) {
         self.bytes[offset as usize..][..bytes.len()].copy_from_slice(bytes);
     }
 
     /// Lets the bus run, and answers the bridge, until nothing happens before `until`.
-    fn run_until(&mut self, until: Instant) {
+    pub(super) fn run_until(&mut self, until: Instant) {
         loop {
             while let Some(event) = self.bus.poll_event(self.me) {
                 self.event(event);
             }
+            self.run_program();
             match self.bus.poll_timeout() {
                 Some(due) if due <= until => {
                     self.now = self.now.max(due);
@@ -114,9 +129,28 @@ impl Host {
                 _ => break,
             }
         }
+        self.now = self.now.max(until);
     }
 
-    fn run(&mut self) {
+    fn run_program(&mut self) {
+        let Some(program) = &mut self.program else {
+            return;
+        };
+        let (bus, node, now) = (&mut self.bus, self.bridge, self.now);
+        while let Some(event) = bus.poll_event(node) {
+            program.handle(event, now);
+            while let Some(action) = program.poll_action() {
+                match action {
+                    Action::Send(transaction) => bus.send(node, transaction, now),
+                    Action::Respond { handle, response } => {
+                        bus.respond(node, handle, response, now).unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn run(&mut self) {
         self.run_until(self.now + Duration::from_millis(500));
     }
 
@@ -147,7 +181,7 @@ impl Host {
         }
     }
 
-    fn write_pointer(&mut self, register: Address, to: Address) {
+    pub(super) fn write_pointer(&mut self, register: Address, to: Address) {
         let transaction = Transaction {
             token: Token(1),
             destination: self.bus.id_of(self.bridge).unwrap(),
@@ -162,7 +196,7 @@ impl Host {
     }
 
     /// Has an ORB carried out and returns its status block.
-    fn carry_out(&mut self, register: Address, orb: &[u8]) -> StatusBlock {
+    pub(super) fn carry_out(&mut self, register: Address, orb: &[u8]) -> StatusBlock {
         self.poke(ORB, orb);
         let to = self.at(ORB);
         self.write_pointer(register, to);
@@ -172,7 +206,7 @@ impl Host {
         self.status.pop().unwrap()
     }
 
-    fn log_in(&mut self) -> LoginResponse {
+    pub(super) fn log_in(&mut self) -> LoginResponse {
         let (response, fifo) = (self.pointer(RESPONSE), self.pointer(FIFO));
         let orb = ManagementOrb::login(0, false, 2, response, 16, fifo);
         let status = self.carry_out(self.management_agent, orb.as_bytes());
@@ -195,7 +229,7 @@ impl Host {
     }
 }
 
-fn orb_pointer(login: &LoginResponse) -> Address {
+pub(super) fn orb_pointer(login: &LoginResponse) -> Address {
     Address::new(login.command_block_agent().get() + 8)
 }
 

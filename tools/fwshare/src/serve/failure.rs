@@ -7,6 +7,7 @@ use fwlab::bridge::{AssemblyError, ImageError};
 use ohci_raw::config_rom::BuildError;
 use ohci_raw::port::PortError;
 use sbp2::scsi::Completion;
+use sbp2::target::BridgeError;
 
 use crate::bus::BusSpec;
 use crate::error::{Exit, Failure};
@@ -53,6 +54,11 @@ pub(super) fn of_size(error: &AssemblyError, image: &Path) -> Failure {
     let message = format!("the image {} cannot be served: {error}", image.display());
     Failure::new(Exit::Error, message)
         .advise("take --profile generic, or larger sectors (--sector 4096)")
+}
+
+/// A bridge that cannot be.
+pub(super) fn of_bridge(error: &BridgeError) -> Failure {
+    Failure::new(Exit::Error, format!("the disk cannot be served: {error}"))
 }
 
 /// A unit directory that cannot be built.

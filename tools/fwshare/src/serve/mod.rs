@@ -60,9 +60,7 @@ pub(crate) fn run(args: &ServeArgs, chatty: bool, taping: &Taping) -> Result<(),
     // The other buses are of no concern.
     drop(buses);
 
-    let bridge = Bridge::new(profile, media).map_err(|error| {
-        Failure::new(Exit::Error, format!("the disk cannot be served: {error}"))
-    })?;
+    let bridge = Bridge::new(profile, media).map_err(|error| failure::of_bridge(&error))?;
     let serving = Serving::new(args, controller, &bridge, disks);
     let name = serving.name();
     let stopping = wait_apart(stop, port.waker())?;

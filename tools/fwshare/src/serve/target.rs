@@ -43,7 +43,7 @@ pub(super) struct Target {
     port: Box<dyn Port>,
     bridge: Bridge,
     name: String,
-    registers: AddressRange,
+    registers: [AddressRange; 2],
     descriptor: Option<DescriptorHandle>,
     guests: Guests,
     /// Of the last bus reset.
@@ -56,7 +56,7 @@ impl Target {
     /// is for messages.
     pub(super) fn show(
         mut port: Box<dyn Port>,
-        bridge: Bridge,
+        mut bridge: Bridge,
         name: &str,
     ) -> Result<Self, Failure> {
         let unit = bridge
@@ -64,21 +64,25 @@ impl Target {
             .map_err(|error| failure::of_unit(&error))?;
         let refused = |error: PortError| failure::of_port(&error, name);
         // Where the ROM says, and nowhere else: a disk must not change its identity with its place.
-        let region = bridge.agents();
-        let registers = region
+        let region = bridge.management_agent();
+        let management = region
             .map(|region| port.allocate_in(region, region.length()))
             .transpose()
             .map_err(refused)?;
-        let Some(registers) = registers else {
+        let Some(management) = management else {
             return Err(refused(PortError::BadLength { length: 0 }));
         };
+        // Hosts are told where these are.
+        let agents = port.allocate(bridge.agents_length()).map_err(refused)?;
+        let placed = bridge.place_agents(agents);
+        placed.map_err(|error| failure::of_bridge(&error))?;
         let descriptor = port.add_descriptor(&unit).map_err(refused)?;
         let until = port.now() + RESET_PATIENCE;
         Ok(Self {
             port,
             bridge,
             name: name.to_owned(),
-            registers,
+            registers: [management, agents],
             descriptor: Some(descriptor),
             guests: Guests::default(),
             generation: None,
@@ -180,8 +184,10 @@ impl Target {
         {
             tracing::debug!(%error, "the unit directory goes with the file");
         }
-        if let Err(error) = self.port.deallocate(self.registers) {
-            tracing::debug!(%error, "the registers go with the file");
+        for range in self.registers {
+            if let Err(error) = self.port.deallocate(range) {
+                tracing::debug!(%error, "the registers go with the file");
+            }
         }
         let flushed = self.bridge.flush();
         flushed.map_err(|(lun, error)| failure::of_flush(lun, &error, &self.name))?;
