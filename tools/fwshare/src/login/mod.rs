@@ -1,5 +1,6 @@
 //! `fwshare login`: holds a login and serves the disk.
 
+mod device_properties;
 mod exports;
 mod failure;
 mod hosts;
@@ -42,12 +43,20 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
     // The other buses are of no concern.
     drop(buses);
 
-    // An emulated bus ends with this process, and a recording knows no other one.
-    let notes = match args.bus.bus {
-        BusSpec::Folder(_) => control::run_folder(args.run_dir.run_dir.as_deref()).ok(),
-        BusSpec::Emulated(_) | BusSpec::Replay { .. } => None,
+    // A recording knows no other process.
+    let run_folder = match args.bus.bus {
+        BusSpec::Replay { .. } => None,
+        BusSpec::Folder(_) | BusSpec::Emulated(_) => {
+            control::run_folder(args.run_dir.run_dir.as_deref()).ok()
+        }
     };
-    let mut hosts = Hosts::new(&place, options(args), notes);
+    // An emulated bus ends with this process.
+    let is_emulated = matches!(args.bus.bus, BusSpec::Emulated(_));
+    let notes = run_folder.clone().filter(|_| !is_emulated);
+    let mut hosts = Hosts::new(&place, options(args), notes, false);
+    if let Some(folder) = &run_folder {
+        hosts.describe_devices_in(device_properties::Folder::of(folder));
+    }
     let mut control = None;
     let look = || aside.look();
     let served = serve(args, &mut hosts, ports, &stop, look, |hosts| {
