@@ -63,7 +63,10 @@ impl Machine {
         };
         // As blkid finds it, and as those find it who assemble. bcache's probes where nothing was
         // found, and what the desktop's sets back, it sets back for all.
-        let finding = format!("SUBSYSTEM==\"block\", ENV{{ID_FS_TYPE}}=\"{kind}\"\n");
+        // They are copies of the disk that the machine has booted from, too.
+        let finding = format!(
+            "SUBSYSTEM==\"block\", ENV{{ID_FS_TYPE}}=\"{kind}\", ENV{{ID_PART_GPT_AUTO_ROOT}}=\"1\"\n"
+        );
         let assembling = format!(
             "SUBSYSTEM==\"block\", ENV{{ID_FS_TYPE}}==\"{kind}\", ENV{{ASSEMBLED}}=\"1\"\n\
              SUBSYSTEM==\"block\", ENV{{ID_FS_TYPE}}==\"\", ENV{{PROBED}}=\"1\"\n"
@@ -172,18 +175,6 @@ fn disks_and_partitions_have_names_whatever_the_kernel_calls_them() {
         };
         let [disk, part] = machine.disk(name, major);
         machine.describe(name, PROPERTIES);
-        let made = machine.udev(&disk);
-        assert!(made.has_link(LINK) && made.has_link(WWN), "{made:#?}");
-        assert_eq!(made.property("ID_BUS"), "ieee1394");
-        assert_eq!(made.property("ID_MODEL"), "a_FWSHARE_ASSEMBLE_1__#+-.:@_");
-        assert_eq!(made.property("ID_SERIAL"), ":#");
-        assert_eq!(made.property("FWSHARE_ASSEMBLE"), "0");
-        assert!(
-            made.said.contains("0660") || made.said.contains("660"),
-            "{made:#?}"
-        );
-
-        // udev has not seen the disk yet.
         let made = machine.udev(&part);
         assert!(made.has_link(&format!("{LINK}-part1")), "{made:#?}");
         assert!(made.has_link(&format!("{WWN}-part1")), "{made:#?}");
@@ -192,6 +183,18 @@ fn disks_and_partitions_have_names_whatever_the_kernel_calls_them() {
         assert_eq!(made.property("ID_FS_TYPE"), "ext4");
         assert_eq!(made.property("UDISKS_IGNORE"), "1");
         assert_eq!(made.property("SYSTEMD_READY"), "");
+
+        let made = machine.udev(&disk);
+        assert!(made.has_link(LINK) && made.has_link(WWN), "{made:#?}");
+        assert_eq!(made.property("ID_PART_GPT_AUTO_ROOT"), "");
+        let kept = machine.at(&format!("run/udev/data/b{major}:0"));
+        let kept = fs::read_to_string(kept).unwrap();
+        assert!(kept.lines().any(|line| line == "L:-100"), "{kept}");
+        assert_eq!(made.property("ID_BUS"), "ieee1394");
+        assert_eq!(made.property("ID_MODEL"), "a_FWSHARE_ASSEMBLE_1__#+-.:@_");
+        assert_eq!(made.property("ID_SERIAL"), ":#");
+        assert_eq!(made.property("FWSHARE_ASSEMBLE"), "0");
+        assert!(made.said.contains("MODE 0660"), "{made:#?}");
     }
 }
 
@@ -244,6 +247,7 @@ fn other_disks_are_left_alone() {
             let made = machine.udev(&device);
             assert_eq!(made.property("ASSEMBLED"), "1", "{made:#?}");
             assert_eq!(made.property("UDISKS_IGNORE"), "0");
+            assert_eq!(made.property("ID_PART_GPT_AUTO_ROOT"), "1");
             let keys = made.properties.keys();
             let ours: Vec<_> = keys.filter(|key| key.starts_with("FWSHARE")).collect();
             assert!(ours.is_empty(), "{made:#?}");
