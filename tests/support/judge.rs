@@ -45,6 +45,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("sg_vpd", "sg3-utils"),
     ("testlibraw", "libraw1394-tools"),
     ("tshark", "tshark"),
+    ("udevadm", "udev"),
     ("umount", "mount"),
     ("unshare", "util-linux"),
     ("xfs_repair", "xfsprogs"),

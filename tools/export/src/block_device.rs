@@ -9,6 +9,11 @@ use crate::users::Users;
 /// Why a device is perhaps attached still: what was tried, on what, and what came back.
 pub type DetachError = Box<dyn Error + Send + Sync>;
 
+/// Told of a device by the kernel's name, as `loop0`, before it is attached: what udev is to know
+/// of it has to be there when the kernel tells udev. If somebody else takes that device first,
+/// another one is announced.
+pub type Announce<'a> = &'a mut dyn FnMut(&str);
+
 /// A block device of this host, until it is detached.
 pub trait BlockDevice: Debug + Send + Sync {
     /// The device, as `/dev/loop0`.

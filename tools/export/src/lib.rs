@@ -37,6 +37,6 @@ pub mod memory;
 pub mod nbd;
 mod users;
 
-pub use block_device::{BlockDevice, DetachError, HostExport};
+pub use block_device::{Announce, BlockDevice, DetachError, HostExport};
 pub use disk::{Completion, Disk, DiskError, Geometry, GeometryError, MAX_REQUEST_LIMIT, Request};
 pub use users::Users;

@@ -12,6 +12,7 @@ use std::process::Command;
 use fuser::{BackgroundSession, Config, Filesystem, MountOption, Notifier};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
+use nix::sys::statfs::statfs;
 
 /// A file system that is mounted.
 #[derive(Debug)]
@@ -82,7 +83,9 @@ pub fn is_stale(error: &io::Error) -> bool {
 /// symbolic link; `name` is that of [`Mounted::new`].
 #[must_use]
 pub fn is_left_behind(path: &Path, name: &str) -> bool {
-    let is_stale = fs::metadata(path).is_err_and(|error| is_stale(&error));
+    // The kernel may remember a file's attributes for longer than the process lives. This it always
+    // asks for.
+    let is_stale = statfs(path).is_err_and(|error| error == Errno::ENOTCONN);
     is_stale
         && is_mounted(
             &fs::read("/proc/self/mountinfo").unwrap_or_default(),

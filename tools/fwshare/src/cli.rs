@@ -14,7 +14,7 @@ use sbp2::target::BridgeProfile;
 use crate::bus::BusSpec;
 use crate::device::TargetSpec;
 use crate::error::EXIT_CODES;
-use crate::export_spec::ExportSpec;
+use crate::export_spec::ExportChoice;
 use crate::rom::RomArgs;
 use crate::setup::{SetupInitramfsArgs, SetupUdevArgs};
 
@@ -174,7 +174,10 @@ pub(crate) struct LoginArgs {
     pub(crate) exclusive: bool,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
-    /// Serve the disk: nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]; may be repeated
+    /// Serve the disk: auto, nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]; may be repeated
+    ///
+    /// `auto` is the best of those that this machine has, and it is told which and why nothing
+    /// better. Its files are where running logins can be reached.
     ///
     /// `file:` makes the disk a file of this user's (needs FUSE), for programs that know nothing
     /// of NBD. Writes to it must be whole blocks. `,loop` makes a block device of it, /dev/loopN,
@@ -187,7 +190,7 @@ pub(crate) struct LoginArgs {
     /// emulated:hosts=N the first export is that of the first host, the second that of the
     /// second, and so on in turn.
     #[arg(long = "export", value_name = "EXPORT")]
-    pub(crate) exports: Vec<ExportSpec>,
+    pub(crate) exports: Vec<ExportChoice>,
     /// Refuse writes
     #[arg(long)]
     pub(crate) read_only: bool,

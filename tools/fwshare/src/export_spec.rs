@@ -30,9 +30,39 @@ impl std::fmt::Display for ExportSpec {
     }
 }
 
+/// What is given with `--export`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ExportChoice {
+    /// The best that the machine has.
+    Auto,
+    /// This one.
+    This(ExportSpec),
+}
+
+impl ExportChoice {
+    /// The export, if it is chosen already.
+    pub(crate) const fn spec(&self) -> Option<&ExportSpec> {
+        match self {
+            Self::Auto => None,
+            Self::This(spec) => Some(spec),
+        }
+    }
+}
+
+impl FromStr for ExportChoice {
+    type Err = ParseExportError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::This),
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum ParseExportError {
-    #[error("an export is nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]")]
+    #[error("an export is auto, nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]")]
     Kind,
     #[error("\"{0}\" names no path: write file:PATH")]
     Path(String),

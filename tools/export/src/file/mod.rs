@@ -22,7 +22,7 @@ use std::time::Duration;
 use fwshare_fuse::Mounted;
 
 use self::filesystem::{DiskFile, Traffic};
-use crate::block_device::{BlockDevice, HostExport};
+use crate::block_device::{Announce, BlockDevice, HostExport};
 use crate::disk::{Disk, Geometry, GeometryError};
 use crate::loop_device::{self, LoopDevice, LoopError};
 
@@ -127,8 +127,8 @@ impl FileExport {
     ///
     /// # Errors
     /// [`LoopError`]; the file is served all the same.
-    pub fn attach_loop_device(&mut self) -> Result<(), LoopError> {
-        self.device = Some(LoopDevice::attach(&self.path, &self.geometry)?);
+    pub fn attach_loop_device(&mut self, announce: Announce<'_>) -> Result<(), LoopError> {
+        self.device = Some(LoopDevice::attach(&self.path, &self.geometry, announce)?);
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 pub(crate) use self::left_behind::detach_left_behind;
-use crate::block_device::{BlockDevice, DetachError};
+use crate::block_device::{Announce, BlockDevice, DetachError};
 use crate::disk::Geometry;
 use crate::users::Users;
 
@@ -99,8 +99,20 @@ impl LoopDevice {
     ///
     /// # Errors
     /// [`LoopError`]; nothing is attached then.
-    pub fn attach(path: &Path, geometry: &Geometry) -> Result<Self, LoopError> {
-        apart(|| attach(path, geometry))
+    pub fn attach(
+        path: &Path,
+        geometry: &Geometry,
+        announce: Announce<'_>,
+    ) -> Result<Self, LoopError> {
+        for _ in 0..TRIES {
+            let number = apart(free)?;
+            announce(&name(number));
+            if let Some(device) = apart(|| configure(number, path, geometry))? {
+                return Ok(device);
+            }
+            thread::sleep(ROUND);
+        }
+        Err(LoopError::Taken)
     }
 
     /// The device, if it is ours still. To close it is to detach it if nobody else has it open.
@@ -162,61 +174,63 @@ impl Drop for LoopDevice {
     }
 }
 
-fn attach(path: &Path, geometry: &Geometry) -> Result<LoopDevice, LoopError> {
+/// The number of a device that nobody uses.
+fn free() -> Result<u32, LoopError> {
+    let control = Path::new(CONTROL);
+    let opened = OpenOptions::new().read(true).write(true).open(control);
+    let opened = opened.map_err(|error| match error.kind() {
+        _ if is_gone(&error) => LoopError::NoDriver,
+        io::ErrorKind::PermissionDenied => LoopError::NotPermitted(CONTROL.into()),
+        _ => failed("open", control)(error),
+    })?;
+    system::free(opened.as_fd()).map_err(|error| match error {
+        Errno::EPERM | Errno::EACCES => LoopError::NotPermitted(CONTROL.into()),
+        _ => failed("find a loop device by", control)(error),
+    })
+}
+
+/// Attaches a file to a device, unless somebody else was faster, or has it for himself.
+fn configure(
+    number: u32,
+    path: &Path,
+    geometry: &Geometry,
+) -> Result<Option<LoopDevice>, LoopError> {
     let open = |path: &Path| {
         let mut options = OpenOptions::new();
         options.read(true).write(!geometry.read_only).open(path)
     };
     let file = open(path).map_err(failed("open", path))?;
     let metadata = file.metadata().map_err(failed("look at", path))?;
-    let control = Path::new(CONTROL);
-    let control = OpenOptions::new().read(true).write(true).open(control);
-    let control = control.map_err(|error| match error.kind() {
-        _ if is_gone(&error) => LoopError::NoDriver,
-        io::ErrorKind::PermissionDenied => LoopError::NotPermitted(CONTROL.into()),
-        _ => failed("open", Path::new(CONTROL))(error),
-    })?;
     let mut flags = system::PARTSCAN | system::DIRECT_IO;
     if geometry.read_only {
         flags |= system::READ_ONLY;
     }
-    for _ in 0..TRIES {
-        let number = system::free(control.as_fd()).map_err(|error| match error {
-            Errno::EPERM | Errno::EACCES => LoopError::NotPermitted(CONTROL.into()),
-            _ => failed("find a loop device by", Path::new(CONTROL))(error),
-        })?;
-        let node = node(number);
-        let device = open(&node).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => LoopError::NoNode(node.clone()),
-            io::ErrorKind::PermissionDenied => LoopError::NotPermitted(node.clone()),
-            _ => failed("open", &node)(error),
-        })?;
-        let name = path.as_os_str().as_bytes();
-        let block_size = geometry.block_size;
-        match system::configure(device.as_fd(), file.as_fd(), block_size, flags, name) {
-            Ok(()) => {}
-            // Somebody else was faster, or has it for himself.
-            Err(Errno::EBUSY | Errno::EAGAIN) => {
-                thread::sleep(ROUND);
-                continue;
-            }
-            Err(Errno::EINVAL | Errno::ENOTTY) => return Err(LoopError::Refused { block_size }),
-            Err(Errno::EPERM | Errno::EACCES) => return Err(LoopError::NotPermitted(node)),
-            Err(error) => return Err(failed("configure", &node)(error)),
-        }
-        let direct =
-            system::status(device.as_fd()).is_ok_and(|info| info.flags & system::DIRECT_IO != 0);
-        if !direct {
-            // Closed next, and with that detached.
-            system::clear(device.as_fd()).map_err(failed("detach", &node))?;
-            return Err(LoopError::NotDirect(node));
-        }
-        return Ok(LoopDevice {
-            number,
-            file: (metadata.dev(), metadata.ino()),
-        });
+    let node = node(number);
+    let device = open(&node).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => LoopError::NoNode(node.clone()),
+        io::ErrorKind::PermissionDenied => LoopError::NotPermitted(node.clone()),
+        _ => failed("open", &node)(error),
+    })?;
+    let shown = path.as_os_str().as_bytes();
+    let block_size = geometry.block_size;
+    match system::configure(device.as_fd(), file.as_fd(), block_size, flags, shown) {
+        Ok(()) => {}
+        Err(Errno::EBUSY | Errno::EAGAIN) => return Ok(None),
+        Err(Errno::EINVAL | Errno::ENOTTY) => return Err(LoopError::Refused { block_size }),
+        Err(Errno::EPERM | Errno::EACCES) => return Err(LoopError::NotPermitted(node)),
+        Err(error) => return Err(failed("configure", &node)(error)),
     }
-    Err(LoopError::Taken)
+    let direct =
+        system::status(device.as_fd()).is_ok_and(|info| info.flags & system::DIRECT_IO != 0);
+    if !direct {
+        // Closed next, and with that detached.
+        system::clear(device.as_fd()).map_err(failed("detach", &node))?;
+        return Err(LoopError::NotDirect(node));
+    }
+    Ok(Some(LoopDevice {
+        number,
+        file: (metadata.dev(), metadata.ino()),
+    }))
 }
 
 /// Has a thread without a descriptor of this process do something with loop devices. Nothing that
@@ -248,11 +262,16 @@ fn wait_for_lookers(is_attached: impl Fn() -> Result<bool, LoopError>) -> Result
 }
 
 fn users(number: u32) -> Users {
-    Users::of(&format!("loop{number}"))
+    Users::of(&name(number))
+}
+
+/// The kernel's name of a device.
+fn name(number: u32) -> String {
+    format!("loop{number}")
 }
 
 fn node(number: u32) -> PathBuf {
-    PathBuf::from(format!("/dev/loop{number}"))
+    Path::new("/dev").join(name(number))
 }
 
 /// Whether there is no such file, or nothing behind it.

@@ -59,7 +59,17 @@ fn attached(read_only: bool) -> Option<(tempfile::TempDir, Arc<Counted>, FileExp
         writes: Mutex::default(),
     });
     let mut export = FileExport::start(disk.clone(), &folder.path().join("disk")).unwrap();
-    export.attach_loop_device().unwrap();
+    let mut announced = Vec::new();
+    let shown = export.path().display().to_string();
+    let announce = &mut |name: &str| {
+        let backing = sysfs(Path::new(name), "loop/backing_file");
+        assert_ne!(backing.as_ref(), Some(&shown), "it is attached already");
+        announced.push(name.to_owned());
+    };
+    export.attach_loop_device(announce).unwrap();
+    let path = device(&export);
+    let name = path.file_name().and_then(|name| name.to_str());
+    assert_eq!(announced.last().map(String::as_str), name);
     Some((folder, disk, export))
 }
 

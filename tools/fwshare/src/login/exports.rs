@@ -8,6 +8,7 @@ use fwshare_export::file::FileExport;
 use fwshare_export::nbd::{Endpoint, Export, Server};
 use fwshare_export::{Disk, HostExport};
 
+use super::device_properties::DeviceProperties;
 use super::failure;
 use crate::control::Device;
 use crate::error::{Exit, Failure};
@@ -25,16 +26,21 @@ pub(super) struct Exports {
     /// For all of `nbd:`.
     server: Option<Server>,
     others: Vec<Box<dyn HostExport>>,
+    /// What udev is told of the block devices.
+    properties: DeviceProperties,
 }
 
 impl Exports {
-    /// Serves the disk, which NBD clients are told is this.
+    /// Serves the disk, which NBD clients are told is this, and of which udev is told these
+    /// properties.
     pub(super) fn start<'a>(
         &mut self,
         disk: &Arc<dyn Disk>,
         specs: impl Iterator<Item = &'a ExportSpec>,
         description: &str,
+        properties: DeviceProperties,
     ) -> Result<(), Failure> {
+        self.properties = properties;
         let mut endpoints = Vec::new();
         for spec in specs {
             match spec {
@@ -43,13 +49,15 @@ impl Exports {
                     let file = FileExport::start(Arc::clone(disk), path);
                     let mut file = file.map_err(|error| failure::of_file(&error))?;
                     if *on_loop {
-                        let attached = file.attach_loop_device();
+                        let announce = &mut |name: &str| self.properties.announce(name);
+                        let attached = file.attach_loop_device(announce);
                         attached.map_err(|error| failure::of_file(&error.into()))?;
                     }
                     self.others.push(Box::new(file));
                 }
             }
         }
+        self.settle();
         if endpoints.is_empty() {
             return Ok(());
         }
@@ -75,9 +83,21 @@ impl Exports {
         devices.collect()
     }
 
+    /// Tells udev which devices are there.
+    fn settle(&mut self) {
+        let devices = self.others.iter().filter_map(|export| export.device());
+        let attached = devices.filter(|device| device.is_attached());
+        let names = attached.filter_map(|device| {
+            let path = device.path();
+            Some(path.file_name()?.to_str()?.to_owned())
+        });
+        let names: Vec<_> = names.collect();
+        self.properties.settle(&names);
+    }
+
     /// Detaches the block devices. Those in use are served until they are not, or until the
     /// session ends: what a file system has not written yet would be lost otherwise.
-    pub(super) fn let_go_of_devices(&self, session_is_alive: impl Fn() -> bool) {
+    pub(super) fn let_go_of_devices(&mut self, session_is_alive: impl Fn() -> bool) {
         for device in self.others.iter().filter_map(|export| export.device()) {
             let path = device.path().display().to_string();
             match device.detach() {
@@ -95,6 +115,7 @@ impl Exports {
                 thread::sleep(ROUND);
             }
         }
+        self.settle();
     }
 
     /// Lets the clients finish, and takes all away.

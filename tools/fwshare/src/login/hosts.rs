@@ -7,6 +7,7 @@ use ohci_raw::bus::Eui64;
 use ohci_raw::port::Port;
 use sbp2::initiator::Counters;
 
+use super::device_properties::{DeviceProperties, Folder, Identity};
 use super::exports::Exports;
 use super::failure;
 use crate::control::Device;
@@ -22,6 +23,9 @@ pub(super) struct Hosts {
     options: Options,
     /// The folder for notes of logins.
     notes: Option<PathBuf>,
+    /// What udev is told of block devices, and where.
+    identity: Identity,
+    properties: Option<Folder>,
     hosts: Vec<Host>,
 }
 
@@ -41,15 +45,34 @@ pub(super) struct View<'a> {
 }
 
 impl Hosts {
-    pub(super) fn new(place: &Place<'_>, options: Options, notes: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        place: &Place<'_>,
+        options: Options,
+        notes: Option<PathBuf>,
+        assemble: bool,
+    ) -> Self {
         Self {
             name: place.name(),
             description: format!("{} {}", place.name(), place.found.texts()),
             target: place.target(),
             options,
             notes,
+            identity: Identity {
+                guid: place.found.node.eui64,
+                lun: place.lun(),
+                vendor: place.found.vendor(),
+                model: place.found.model(),
+                assemble,
+            },
+            properties: None,
             hosts: Vec::new(),
         }
+    }
+
+    /// Has udev told of block devices by files in this folder.
+    pub(super) fn describe_devices_in(&mut self, folder: Folder) {
+        folder.tidy();
+        self.properties = Some(folder);
     }
 
     pub(super) fn views(&self) -> impl Iterator<Item = View<'_>> {
@@ -96,7 +119,10 @@ impl Hosts {
         for (index, host) in self.hosts.iter_mut().enumerate() {
             let own = exports.iter().skip(index).step_by(hosts.max(1));
             let disk = host.session.disk();
-            host.exports.start(&disk, own, &self.description)?;
+            let info = &host.session.info().disk;
+            let properties = DeviceProperties::new(self.properties.clone(), &self.identity, info);
+            let description = &self.description;
+            host.exports.start(&disk, own, description, properties)?;
         }
         Ok(())
     }
@@ -117,9 +143,12 @@ impl Hosts {
 
     /// Lets the clients finish, flushes, and logs out. Goes on where something fails, and tells
     /// the first failure. Unless `ask`, the sessions end by themselves and are only waited for.
-    pub(super) fn leave(self, ask: bool) -> Result<(), Failure> {
-        for host in &self.hosts {
-            host.exports.let_go_of_devices(|| host.session.is_alive());
+    pub(super) fn leave(mut self, ask: bool) -> Result<(), Failure> {
+        for Host {
+            exports, session, ..
+        } in &mut self.hosts
+        {
+            exports.let_go_of_devices(|| session.is_alive());
         }
         if ask {
             self.hosts.iter().for_each(|host| host.session.hurry());

@@ -1,5 +1,7 @@
 //! `fwshare login`: holds a login and serves the disk.
 
+mod auto;
+mod device_properties;
 mod exports;
 mod failure;
 mod hosts;
@@ -14,7 +16,7 @@ use crate::cli::{LoginArgs, OnOff};
 use crate::control::{self, Control, HostStatus, Source, Status};
 use crate::device::{self, Place};
 use crate::error::{Exit, Failure};
-use crate::export_spec::ExportSpec;
+use crate::export_spec::{ExportChoice, ExportSpec};
 use crate::kernel_driver::{Aside, Sysfs};
 use crate::output;
 use crate::session::Options;
@@ -42,15 +44,25 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
     // The other buses are of no concern.
     drop(buses);
 
-    // An emulated bus ends with this process, and a recording knows no other one.
-    let notes = match args.bus.bus {
-        BusSpec::Folder(_) => control::run_folder(args.run_dir.run_dir.as_deref()).ok(),
-        BusSpec::Emulated(_) | BusSpec::Replay { .. } => None,
+    // A recording knows no other process.
+    let run_folder = match args.bus.bus {
+        BusSpec::Replay { .. } => None,
+        BusSpec::Folder(_) | BusSpec::Emulated(_) => {
+            control::run_folder(args.run_dir.run_dir.as_deref()).ok()
+        }
     };
-    let mut hosts = Hosts::new(&place, options(args), notes);
+    // An emulated bus ends with this process.
+    let is_emulated = matches!(args.bus.bus, BusSpec::Emulated(_));
+    let notes = run_folder.clone().filter(|_| !is_emulated);
+    let mut hosts = Hosts::new(&place, options(args), notes, false);
+    if let Some(folder) = &run_folder {
+        hosts.describe_devices_in(device_properties::Folder::of(folder));
+    }
+    let name = format!("disk-{}-{}", place.found.node.eui64, place.lun());
+    let exports = auto::resolve(&args.exports, run_folder.as_deref(), &name, chatty)?;
     let mut control = None;
     let look = || aside.look();
-    let served = serve(args, &mut hosts, ports, &stop, look, |hosts| {
+    let served = serve(args, &exports, &mut hosts, ports, &stop, look, |hosts| {
         let shown = Shown::new(args, &place, hosts);
         if args.json {
             output::print(&shown.json()?)?;
@@ -125,6 +137,7 @@ fn options(args: &LoginArgs) -> Options {
 /// Does what has to be undone in any case, until it is to end.
 fn serve(
     args: &LoginArgs,
+    exports: &[ExportSpec],
     hosts: &mut Hosts,
     ports: Vec<Box<dyn ohci_raw::port::Port>>,
     stop: &Stop,
@@ -137,7 +150,7 @@ fn serve(
             return Ok(());
         }
     }
-    hosts.export(&args.exports)?;
+    hosts.export(exports)?;
     show(hosts).map_err(Failure::with_data_shown)?;
     if args.bus.bus.runs_by_itself() {
         return Ok(());
@@ -149,8 +162,9 @@ fn serve(
     Ok(())
 }
 
-fn check(exports: &[ExportSpec]) -> Result<(), Failure> {
+fn check(exports: &[ExportChoice]) -> Result<(), Failure> {
     use fwshare_export::nbd::Endpoint;
+    let exports: Vec<_> = exports.iter().filter_map(ExportChoice::spec).collect();
     for (index, export) in exports.iter().enumerate() {
         let chosen_later = matches!(export, ExportSpec::Nbd(Endpoint::Tcp { port: 0, .. }));
         if !chosen_later && exports[..index].contains(export) {
@@ -172,6 +186,7 @@ mod tests {
         };
         assert_eq!(check(&["nbd:unix:/a", "nbd:unix:/b"]), Ok(()));
         assert_eq!(check(&["nbd:tcp:h:0", "nbd:tcp:h:0"]), Ok(()));
+        assert_eq!(check(&["auto", "auto"]), Ok(()));
         let twice = check(&["nbd:unix:/a", "nbd:tcp:h:1", "nbd:unix:/a"]).unwrap_err();
         assert_eq!(twice.code(), 2);
         assert!(twice.to_string().contains("unix:/a"), "{twice}");

@@ -141,21 +141,24 @@ impl FromStr for GuardChoice {
     }
 }
 
-/// Let a group open the FireWire nodes of disks
+/// Write the rules for udev: who may open nodes, and what disks are called and kept from
 ///
-/// The kernel gives the files of FireWire disks and controllers, /dev/fw*, to root alone. This
-/// writes a rule for udev that gives them to a group: its members can run fwshare without being
-/// root. Without the controller's own file nobody can log in, so it is among them.
+/// The kernel gives the files of FireWire disks and controllers, /dev/fw*, to root alone. A rule
+/// gives them to a group: its members can run fwshare without being root. Without the controller's
+/// own file nobody can log in, so it is among them. Members of the group can do to such a disk what
+/// they like, reset the bus, and change what this host shows of itself there.
 ///
-/// Members of the group can do to such a disk what they like, reset the bus, and change what this
-/// host shows of itself there.
+/// Two more are for the block devices that `fwshare login` has, as root: /dev/disk/by-id/firewire-
+/// GUID-LUN, with -partN for partitions, for the group disk. LVM, md, bcache, ZFS and desktops keep
+/// off them until somebody asks, because other hosts see the disk too. They are left out where a
+/// package has them in /usr/lib/udev/rules.d.
 #[derive(Args, Debug)]
 #[command(after_long_help = UDEV_AFTER)]
 pub(crate) struct SetupUdevArgs {
     /// The group
     #[arg(long, value_name = "GROUP", default_value = "disk")]
     pub(crate) group: String,
-    /// Take the rule away
+    /// Take the rules away
     #[arg(long)]
     pub(crate) remove: bool,
     /// Show what would be written, and change nothing

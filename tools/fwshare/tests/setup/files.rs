@@ -209,7 +209,7 @@ fn our_own_file_is_put_right() {
 }
 
 #[test]
-fn the_rule_for_a_group_is_written_and_taken_away() {
+fn the_rules_are_written_and_taken_away() {
     let system = System::new(&["/etc/udev/rules.d/"]);
     let before = system.snapshot();
     system
@@ -227,7 +227,11 @@ fn the_rule_for_a_group_is_written_and_taken_away() {
     let after = system.snapshot();
     assert_eq!(
         crate::changes(&before, &after),
-        ["+/etc/udev/rules.d/60-fwshare.rules"]
+        [
+            "+/etc/udev/rules.d/60-fwshare.rules",
+            "+/etc/udev/rules.d/60-zz-fwshare-disks.rules",
+            "+/etc/udev/rules.d/90-fwshare-disks.rules"
+        ]
     );
     system.run(&["setup-udev"]).expect(0, &["nothing to do"]);
     assert_eq!(after, system.snapshot());
@@ -240,4 +244,16 @@ fn the_rule_for_a_group_is_written_and_taken_away() {
     }
     std::fs::remove_file(system.at("/etc/udev/rules.d/60-fwshare.rules")).unwrap();
     assert!(crate::changes(&before, &system.snapshot()).is_empty());
+
+    // A package's rule is not hidden by ours.
+    system.put("/usr/lib/udev/rules.d/60-zz-fwshare-disks.rules=# of a package\n");
+    let before = system.snapshot();
+    system.run(&["setup-udev"]).expect(0, &["done"]);
+    assert_eq!(
+        crate::changes(&before, &system.snapshot()),
+        [
+            "+/etc/udev/rules.d/60-fwshare.rules",
+            "+/etc/udev/rules.d/90-fwshare-disks.rules"
+        ]
+    );
 }
