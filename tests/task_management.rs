@@ -66,12 +66,15 @@ fn a_logical_unit_reset_amid_writes_of_two_hosts_fails_and_loses_nothing() {
     }
 }
 
+/// A write that had to be on the medium may have been in a cache that went with the login.
 #[test]
-fn a_target_reset_amid_writes_of_two_hosts_fails_and_loses_nothing() {
+fn a_target_reset_amid_writes_of_two_hosts_loses_no_byte() {
     for depth in [1, 8] {
         for seed in seeds(3) {
             let (failed, done) = work_through(Function::TARGET_RESET, depth, seed);
-            assert_eq!(failed, [], "depth {depth}, seed {seed}");
+            let lost = RequestError::WritesMayBeLost { deferred: false };
+            let others: Vec<_> = failed.iter().filter(|error| **error != lost).collect();
+            assert!(others.is_empty(), "depth {depth}, seed {seed}: {others:?}");
             assert!(done >= 1, "{done}");
         }
     }
@@ -88,7 +91,9 @@ fn a_target_reset_ends_all_logins_and_both_hosts_come_back() {
     for host in [a, b] {
         let again = |notice: &Notice| matches!(notice, Notice::Ready { login, .. } if login.again);
         assert!(world.notices(host).iter().any(again), "{host:?}");
-        world.perform(host, Request::Flush).expect("nothing is open");
+        world
+            .perform(host, Request::Flush)
+            .expect("nothing is open");
     }
 }
 

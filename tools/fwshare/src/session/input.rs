@@ -1,11 +1,13 @@
 //! What clients want of a session, in words: for recordings and from them.
 
+use std::sync::mpsc;
+
 use fwshare_export::{Completion, Request};
 use ohci_raw::trace::Payload;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Order;
+use super::{Order, Reset};
 
 /// An order as a recording has it.
 #[derive(Serialize, Deserialize)]
@@ -26,6 +28,7 @@ enum Input {
         fua: bool,
     },
     Flush,
+    Reset(Reset),
     Stop,
 }
 
@@ -33,6 +36,7 @@ enum Input {
 pub(super) fn text(order: &Order) -> String {
     let input = match order {
         Order::Stop => Input::Stop,
+        Order::Reset(reset, _) => Input::Reset(*reset),
         Order::Request(request, _) => match request {
             Request::Read { offset, length } => Input::Read {
                 offset: *offset,
@@ -63,6 +67,7 @@ pub(super) fn text(order: &Order) -> String {
 pub(super) fn order(text: &str) -> Option<Order> {
     let request = match serde_json::from_str(text).ok()? {
         Input::Stop => return Some(Order::Stop),
+        Input::Reset(reset) => return Some(Order::Reset(reset, mpsc::channel().0)),
         Input::Read { offset, length } => Request::Read { offset, length },
         Input::Write { offset, data, fua } => Request::Write {
             offset,
@@ -108,6 +113,7 @@ mod tests {
         for words in [
             r#""stop""#,
             r#""flush""#,
+            r#"{"reset":"logical_unit"}"#,
             r#"{"read":{"offset":4096,"length":512}}"#,
             r#"{"write":{"offset":1,"data":"00112233 44","fua":true}}"#,
             r#"{"write_zeroes":{"offset":0,"length":8,"fua":false}}"#,
