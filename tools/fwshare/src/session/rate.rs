@@ -53,7 +53,7 @@ mod tests {
             rate.add(10, at(millis));
         }
         assert_eq!(rate.per_second(at(2000)), 100);
-        assert_eq!(rate.per_second(at(2499)), 80);
+        assert_eq!(rate.per_second(at(2499)), 70);
         assert_eq!(rate.per_second(at(2750)), 20);
         assert_eq!(rate.per_second(at(3000)), 0);
         assert_eq!(rate.per_second(at(u64::MAX)), 0);
