@@ -69,24 +69,27 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
         live.show(hosts);
     };
     let served = serve(args, &mut hosts, ports, &stop, &steps, look, |hosts| {
+        let replayed = matches!(args.bus.bus, BusSpec::Replay { .. });
+        if !replayed {
+            board.show(hosts.served());
+            let source = source(args, &place, hosts, board.clone());
+            let ending = Ending {
+                stop: stop.wish(),
+                by_force: Arc::clone(&by_force),
+            };
+            // Who is told that the disk can be used can ask for its status.
+            match Control::open(args.run_dir.run_dir.as_deref(), source, ending) {
+                Ok(opened) => control = Some(opened),
+                Err(failure) => {
+                    tracing::warn!("status and logout cannot reach this login: {failure}");
+                }
+            }
+        }
         steps.exported(hosts)?;
         if args.json {
             output::print(&Shown::new(args, &place, hosts).json()?)?;
         }
-        if matches!(args.bus.bus, BusSpec::Replay { .. }) {
-            return Ok(());
-        }
-        board.show(hosts.served());
-        let source = source(args, &place, hosts, board.clone());
-        let ending = Ending {
-            stop: stop.wish(),
-            by_force: Arc::clone(&by_force),
-        };
-        match Control::open(args.run_dir.run_dir.as_deref(), source, ending) {
-            Ok(opened) => control = Some(opened),
-            Err(failure) => tracing::warn!("status and logout cannot reach this login: {failure}"),
-        }
-        if chatty {
+        if chatty && !replayed {
             output::complain(
                 "fwshare: ready; SIGINT (Ctrl-C) or SIGTERM flushes, logs out and ends",
             );

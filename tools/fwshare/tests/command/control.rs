@@ -59,7 +59,7 @@ fn in_folder(folder: &Path, line: &str) -> Outcome {
 
 #[test]
 fn status_tells_what_is_asked_of_the_disk_and_by_how_many() {
-    let login = Login::new(",size=1M");
+    let login = Login::new(":size=1M");
     let clients = |status: &Value| {
         let clients = status["hosts"][0]["clients"].as_object().unwrap();
         clients
@@ -118,9 +118,6 @@ fn status_tells_what_is_asked_of_the_disk_and_by_how_many() {
     ] {
         assert!(shown.contains(text), "no {text:?} in:\n{shown}");
     }
-    for line in login.verb("status").stdout.lines() {
-        assert!(line.starts_with(' ') || line.len() <= 80, "{line}");
-    }
     drop(client);
     login.end();
 }
@@ -161,7 +158,7 @@ fn a_watched_status_comes_again_and_again_until_a_signal() {
 
 #[test]
 fn resets_are_carried_out_by_the_login_while_clients_write_and_nothing_is_lost() {
-    let login = Login::new(",size=1M");
+    let login = Login::new(":size=1M");
     let socket = login.socket();
     let blocks = || 0..400_u64;
     let content = |block: u64| [u8::try_from(block % 251).unwrap() + 1; 512];
