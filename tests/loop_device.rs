@@ -414,6 +414,78 @@ fn a_mounted_device_is_served_until_it_is_unmounted() {
 }
 
 #[test]
+fn logout_refuses_while_a_file_system_is_mounted_unless_it_is_forced() {
+    let (Some(bench), Some(mkfs)) = (Bench::new(32 * MIB), judge("mkfs.ext4")) else {
+        return;
+    };
+    let run_dir = bench.path("run");
+    let verb = |arguments: &[&str]| {
+        let mut command = fwshare();
+        command.args(arguments).arg("--run-dir").arg(&run_dir);
+        run(&mut command, &[])
+    };
+    for force in [false, true] {
+        let mut daemon = bench.login("", 1);
+        let device = device(&daemon, 0);
+        mkfs.run(["-q", "-F", &device]);
+        let root = bench.mount(&device);
+        let mounted = format!("{device} is mounted on {}", root.display());
+
+        let refused = verb(&["logout", "--all"]);
+        assert_eq!(refused.status.code(), Some(6), "{refused}");
+        let unmount = format!("umount {}", root.display());
+        for text in [&mounted, &unmount, "--force"] {
+            assert!(refused.stderr.contains(text), "no {text:?} in {refused}");
+        }
+        fs::write(root.join("file"), "it is served still").unwrap();
+        let status = verb(&["status"]);
+        let shown = format!("and {device}, mounted on {}", root.display());
+        assert!(status.stdout.contains(&shown), "{status}");
+
+        if force {
+            let forced = verb(&["logout", "--all", "--force"]);
+            assert!(forced.success(), "{forced}");
+            assert!(forced.stderr.contains(&mounted), "{forced}");
+            assert!(forced.stderr.contains("is lost"), "{forced}");
+            assert!(daemon.wait().status.success());
+            bench.umount();
+        } else {
+            bench.umount();
+            let ended = verb(&["logout", "--all"]);
+            assert!(ended.success(), "{ended}");
+            let ended = daemon.wait();
+            assert!(ended.status.success(), "{ended:?}");
+            assert!(!ended.stderr.contains("WARN"), "{ended:?}");
+        }
+        wait_until("it is detached", || {
+            !is_attached(&device, &bench.path("disk0"))
+        });
+    }
+}
+
+/// A forced end comes also to who waits for the unmounting already.
+#[test]
+fn force_ends_a_login_that_waits_for_the_unmounting() {
+    let (Some(bench), Some(mkfs)) = (Bench::new(32 * MIB), judge("mkfs.ext4")) else {
+        return;
+    };
+    let mut daemon = bench.login("", 1);
+    let device = device(&daemon, 0);
+    mkfs.run(["-q", &device]);
+    bench.mount(&device);
+    daemon.signal("TERM");
+    wait_until("it is to be detached", || is_autoclear(&device));
+    let mut logout = fwshare();
+    logout
+        .args(["logout", "--all", "--force", "--run-dir"])
+        .arg(bench.path("run"));
+    let ended = run(&mut logout, &[]);
+    assert!(ended.success(), "{ended}");
+    assert!(daemon.wait().status.success());
+    bench.umount();
+}
+
+#[test]
 fn what_a_killed_daemon_left_behind_is_cleaned_unless_it_is_in_use() {
     let (Some(bench), Some(mkfs)) = (Bench::new(32 * MIB), judge("mkfs.ext4")) else {
         return;

@@ -35,7 +35,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use ohci_raw::bus::{Action, AddressRange, Event, Instant, Machine};
+use ohci_raw::bus::{Action, AddressRange, Event, Generation, Instant, Machine, NodeId};
 
 pub use request::{Failure, Notice, Request, RequestError, RequestTag};
 
@@ -45,6 +45,7 @@ use crate::initiator::{
 };
 use crate::scsi::{BringUp, BringUpConfig, DiskInfo, Step};
 use crate::unit::Quirks;
+use crate::wire::Function;
 
 /// How many bytes a request may have.
 pub const MAX_REQUEST: u64 = 64 << 20;
@@ -171,6 +172,23 @@ impl Disk {
     pub fn query_logins(&mut self, now: Instant) {
         self.initiator.query_logins(now);
         self.settle(now);
+    }
+
+    /// Asks for LOGICAL UNIT RESET or TARGET RESET, or for ABORT TASK SET.
+    /// [`Notice::TaskManagement`] follows.
+    ///
+    /// Commands that it ends are issued again, and no request fails by it. TARGET RESET ends the
+    /// login as well: a new one follows, with what a lost login means for writes that were not
+    /// flushed.
+    pub fn task_management(&mut self, function: Function, now: Instant) {
+        self.initiator.task_management(function, now);
+        self.settle(now);
+    }
+
+    /// The target's node id, and the generation in which it holds, while it is on the bus.
+    #[must_use]
+    pub fn target_node(&self) -> Option<(NodeId, Generation)> {
+        self.initiator.target_node()
     }
 
     /// What the disk says of itself, once it was ready.
@@ -303,7 +321,10 @@ impl Disk {
             }
             From::Completed { tag, result } => self.command_ended(tag, result, now),
             From::Logins(result) => self.notices.push_back(Notice::Logins(result)),
-            From::TaskManagement { .. } => {}
+            From::TaskManagement { function, result } => {
+                let notice = Notice::TaskManagement { function, result };
+                self.notices.push_back(notice);
+            }
         }
     }
 

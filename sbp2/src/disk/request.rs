@@ -2,6 +2,7 @@ use alloc::vec::Vec;
 
 use crate::initiator::{CommandError, Login, Logins, ManagementError, Refusal};
 use crate::scsi::{BringUpError, Completion, DiskInfo};
+use crate::wire::Function;
 
 /// Names a request, until it has ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -178,4 +179,11 @@ pub enum Notice {
     },
     /// QUERY LOGINS has ended.
     Logins(Result<Logins, ManagementError>),
+    /// A task management function that was asked for has ended.
+    TaskManagement {
+        /// Which one.
+        function: Function,
+        /// What came of it.
+        result: Result<(), ManagementError>,
+    },
 }

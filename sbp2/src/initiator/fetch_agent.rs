@@ -78,6 +78,9 @@ pub(super) struct FetchAgent {
     state: State,
     agent: Address,
     gate_open: bool,
+    /// How many task management functions of the owner's have not been answered. Nothing is issued
+    /// meanwhile: it might be aborted without a status, or not.
+    held: u32,
     urgent: VecDeque<Waiting>,
     queue: VecDeque<Waiting>,
     tasks: Vec<Option<Task>>,
@@ -103,6 +106,7 @@ impl FetchAgent {
             state: State::Down,
             agent: Address::new(0),
             gate_open: false,
+            held: 0,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
             tasks: (0..COMMAND_SLOTS).map(|_| None).collect(),
@@ -287,6 +291,7 @@ impl FetchAgent {
     /// Gives the target what it may be given now.
     pub(super) fn pump(&mut self, now: Instant, context: &mut Context) {
         while self.state == State::Ready
+            && self.held == 0
             && self.order.len() < usize::from(context.config.depth.max(1))
             && context.target().is_some()
         {

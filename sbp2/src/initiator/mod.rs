@@ -43,8 +43,8 @@ pub(crate) mod tests;
 use core::time::Duration;
 
 use ohci_raw::bus::{
-    Action, Address, AddressRange, BusReset, Event, IncomingRequest, Instant, Machine, Operation,
-    RequestHandle, Response,
+    Action, Address, AddressRange, BusReset, Event, Generation, IncomingRequest, Instant, Machine,
+    NodeId, Operation, RequestHandle, Response,
 };
 
 pub use command::{Command, CommandError, CommandTag, Completion, Data};
@@ -130,6 +130,13 @@ impl Initiator {
         self.session.current()
     }
 
+    /// The target's node id, and the generation in which it holds, while it is on the bus.
+    #[must_use]
+    pub fn target_node(&self) -> Option<(NodeId, Generation)> {
+        let link = self.context.link?;
+        Some((link.target?, link.generation))
+    }
+
     /// How many commands the target has been given and has not answered.
     #[must_use]
     pub fn outstanding(&self) -> usize {
@@ -178,9 +185,11 @@ impl Initiator {
     /// Asks for a task management function: ABORT TASK SET, LOGICAL UNIT RESET or TARGET RESET.
     /// [`Notice::TaskManagement`] follows.
     ///
-    /// Commands that it ended without a status run into their timeouts and are issued again. The
-    /// resets hit every host that is logged in.
+    /// The target is given nothing new until it has answered. Commands that it ended without a
+    /// status are issued again then. The resets hit every host that is logged in, and TARGET RESET
+    /// ends all logins: it is followed by [`Notice::LoginLost`] and a new login.
     pub fn task_management(&mut self, function: Function, now: Instant) {
+        self.agent.hold();
         let purpose = Purpose::Task {
             function,
             orb: None,
@@ -292,6 +301,17 @@ impl Initiator {
                     .fail_all(&CommandError::NotLoggedIn, &mut self.context);
             }
             Change::Recovery(result) => self.agent.recovered(result, now, &mut self.context),
+            Change::TaskManagement { function, result } => {
+                self.agent
+                    .release(function, &result, now, &mut self.context);
+                let logins_ended = function == Function::TARGET_RESET && result.is_ok();
+                let notice = Notice::TaskManagement { function, result };
+                self.context.notices.push_back(notice);
+                if logins_ended {
+                    let error = ManagementError::TargetReset;
+                    self.session.lose(error, now, &mut self.context);
+                }
+            }
         }
     }
 

@@ -147,6 +147,9 @@ pub enum ManagementError {
     /// Commands could not be aborted, so the login was given up.
     #[error("the target does not answer task management")]
     NotAborted,
+    /// The login went with a TARGET RESET that the owner asked for.
+    #[error("TARGET RESET has ended all logins to the target")]
+    TargetReset,
     /// There is no login to do it with.
     #[error("{function} needs a login, and there is none")]
     NotLoggedIn {

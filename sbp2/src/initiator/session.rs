@@ -11,7 +11,7 @@ use super::context::Context;
 use super::management::{BUSY_DELAY, Management, Purpose};
 use super::memory::MANAGEMENT_SLOTS;
 use super::notice::{LoggedIn, Login, ManagementError, Notice};
-use crate::wire::{Sbp2Status, StatusBlock};
+use crate::wire::{Function, Sbp2Status, StatusBlock};
 
 /// How often a first LOGIN that is not answered is tried.
 const LOGIN_ATTEMPTS: u32 = 3;
@@ -32,6 +32,11 @@ pub(super) enum Change {
     Off,
     /// The answer to a task management function that a recovery asked for.
     Recovery(Result<(), ManagementError>),
+    /// The answer to one that the owner asked for.
+    TaskManagement {
+        function: Function,
+        result: Result<(), ManagementError>,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -480,9 +485,9 @@ impl Session {
             Purpose::Task { recovery: true, .. } => {
                 self.changes.push_back(Change::Recovery(result));
             }
-            Purpose::Task { function, .. } => context
-                .notices
-                .push_back(Notice::TaskManagement { function, result }),
+            Purpose::Task { function, .. } => self
+                .changes
+                .push_back(Change::TaskManagement { function, result }),
             Purpose::QueryLogins => {
                 if let Err(error) = result {
                     context.notices.push_back(Notice::Logins(Err(error)));

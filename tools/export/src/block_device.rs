@@ -40,6 +40,11 @@ pub trait HostExport: Debug + Send {
     /// The block device that it has, if it has one.
     fn device(&self) -> Option<&dyn BlockDevice>;
 
+    /// How many use it now: connections, or open files. `None` where nobody can tell.
+    fn clients(&self) -> Option<usize> {
+        None
+    }
+
     /// Takes it away: its device is detached, nobody opens it any more, and what is under way is
     /// waited for, at most so long. The disk is not flushed: whoever owns it does that next.
     ///

@@ -15,6 +15,13 @@ pub struct Users {
 }
 
 impl Users {
+    /// Those of the disk at `path`, as `/dev/loop0`, as far as this process sees its mounts.
+    #[must_use]
+    pub fn of_device(path: &Path) -> Self {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.map_or_else(Self::default, Self::of)
+    }
+
     /// Those of the disk `name`, as `loop0`, by what is found in `/sys` and `/proc`.
     pub(crate) fn of(name: &str) -> Self {
         let disk = PathBuf::from(format!("/sys/block/{name}"));

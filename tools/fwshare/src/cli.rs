@@ -16,6 +16,7 @@ use crate::device::TargetSpec;
 use crate::error::EXIT_CODES;
 use crate::export_spec::ExportChoice;
 use crate::rom::RomArgs;
+use crate::session::Reset;
 use crate::setup::{SetupInitramfsArgs, SetupUdevArgs};
 
 /// What the command is used for.
@@ -104,6 +105,7 @@ pub(crate) enum Verb {
     Logins(LoginsArgs),
     Status(StatusArgs),
     Logout(LogoutArgs),
+    Reset(ResetArgs),
     Rom(RomVerbArgs),
     Trace(TraceArgs),
     SetupInitramfs(SetupInitramfsArgs),
@@ -305,26 +307,54 @@ pub(crate) struct RunDirArgs {
 
 /// Show the logins that run on this host
 ///
-/// Each `fwshare login` is shown with its target, whether it is logged in now, and what has
-/// happened: bus resets, commands that were repeated, and what it refused. A bridge that asks
-/// for memory it was not given, or tells of commands it did not get, gets nothing; how often that
-/// was is shown by kind.
+/// Each `fwshare login` is shown with its target, whether it is logged in now, what it serves to
+/// whom, and what has happened: bus resets, commands that were repeated, and what it refused. A
+/// bridge that asks for memory it was not given, or tells of commands it did not get, gets nothing;
+/// how often that was is shown by kind. With TARGET all is shown that is known of it.
 #[derive(Args, Debug)]
+#[command(after_long_help = STATUS_JSON)]
 pub(crate) struct StatusArgs {
-    /// Only this logical unit: the first digits of its GUID, and :LUN
+    /// Only this logical unit, in full: the first digits of its GUID, and :LUN
     #[arg(value_name = "TARGET")]
     pub(crate) target: Option<String>,
+    /// Show it again every so many seconds, 1 to 3600, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "1", value_parser = interval)]
+    pub(crate) watch: Option<Duration>,
     #[command(flatten)]
     pub(crate) run_dir: RunDirArgs,
-    /// Print one JSON object
+    /// Print one JSON object; with --watch one on a line each time
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+const STATUS_JSON: &str = "\
+JSON: \"logins\" has one object for each process.
+
+  target description bus node speed   what it is logged in to, and how it is reached
+  max_payload                         bytes in a data packet at most
+  exclusive serialize_io quirks       how it is logged in, and what is worked around
+  pid started uptime_s                the process; times are RFC 3339
+  hosts                               an object for each host that it plays, usually one:
+    guid login_id                     login_id is null while the login is lost
+    node_id generation                of the target now; null while it is not on the bus
+    exports devices                   what is served; a device has path, export, and what uses it
+                                      now: mounts and holders
+    clients                           how many use each export, for those that can tell
+    traffic                           in_flight, and for reads, writes and flushes: done, failed,
+                                      bytes, bytes_per_s (of the last second), and latency_us
+                                      (p50, p99, p99.9; null before the first)
+    bus_resets reconnects logins      what happened to the login
+    orbs reissued timeouts            commands that the target was given
+    stale_status unsolicited_status   statuses that belonged to none of them
+    refused                           what was refused, by kind
+    last_error                        at and message, or null";
+
 /// End logins that run on this host
 ///
 /// As SIGTERM does: requests that are under way end, the disk's cache is flushed, and the login
-/// is given back. Returns when that is done, with the exit code of that `fwshare login`.
+/// is given back. Returns when that is done, with the exit code of that `fwshare login`. While a
+/// file system is mounted on a device of the login, or something is built on it, it goes on, and
+/// the exit code is 6.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["target", "all"]))]
 pub(crate) struct LogoutArgs {
@@ -334,11 +364,57 @@ pub(crate) struct LogoutArgs {
     /// All of them
     #[arg(long)]
     pub(crate) all: bool,
+    /// Do not wait for file systems to be unmounted
+    ///
+    /// What a mounted file system has not written yet is lost, and it fails from then on. What has
+    /// reached fwshare is written and flushed.
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) run_dir: RunDirArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Reset a logical unit, its target, or the bus
+///
+/// For a disk that does not answer any more. The login that runs on this host does it; commands
+/// that are aborted by it are issued again, and none is reported as done that was not. Other hosts
+/// notice it: it is said how, and not asked.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["lun", "whole_target", "bus"]))]
+pub(crate) struct ResetArgs {
+    /// The logical unit of a login: the first digits of its GUID, and :LUN
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+    /// LOGICAL UNIT RESET: aborts the commands of all hosts for this logical unit
+    #[arg(long)]
+    pub(crate) lun: bool,
+    /// TARGET RESET: aborts all commands of all hosts, and ends their logins
+    #[arg(long = "target")]
+    pub(crate) whole_target: bool,
+    /// A short bus reset
+    ///
+    /// By the login if there is one, and otherwise by the controller that TARGET is seen through.
+    /// With BUS always by the latter, with TARGET as for the other verbs.
+    #[arg(long, value_name = "BUS", num_args = 0..=1, require_equals = true)]
+    pub(crate) bus: Option<Option<BusSpec>>,
+    #[command(flatten)]
+    pub(crate) run_dir: RunDirArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl ResetArgs {
+    pub(crate) fn what(&self) -> Reset {
+        match (self.lun, self.whole_target) {
+            (true, _) => Reset::LogicalUnit,
+            (_, true) => Reset::Target,
+            _ => Reset::Bus,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -474,6 +550,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A number of seconds from one to an hour.
+fn interval(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(seconds @ 1..=3600) if digits => Ok(Duration::from_secs(seconds)),
+        _ => Err("must be a number of seconds from 1 to 3600".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -523,6 +608,9 @@ mod tests {
             "login --shared --bus emulated:hosts=0",
             "login --shared xyz",
             "logins fw1:x",
+            "status --watch=0",
+            "status --watch=3601",
+            "status --watch=+1",
             "serve --image x --sector 513",
             "serve --image x --logins 0",
             "serve --image x --logins 43",
@@ -538,6 +626,24 @@ mod tests {
             assert_eq!(kind(line), ErrorKind::InvalidValue, "{line}");
         }
         assert_eq!(kind("serve"), ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn a_reset_is_of_one_thing() {
+        assert_eq!(kind("reset 0030"), ErrorKind::MissingRequiredArgument);
+        assert_eq!(kind("reset --lun"), ErrorKind::MissingRequiredArgument);
+        assert_eq!(
+            kind("reset 0030 --lun --target"),
+            ErrorKind::ArgumentConflict
+        );
+        let reset = |line| match parse(line).unwrap().verb {
+            Verb::Reset(args) => (args.what(), args.bus.is_some_and(|bus| bus.is_some())),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reset("reset 0030 --lun"), (Reset::LogicalUnit, false));
+        assert_eq!(reset("reset 0030 --target"), (Reset::Target, false));
+        assert_eq!(reset("reset --bus 0030"), (Reset::Bus, false));
+        assert_eq!(reset("reset 0030 --bus=lab/host0"), (Reset::Bus, true));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     NoSuchDevice = 3,
     /// The operating system does not let this user.
     Permission = 4,
-    /// Somebody else holds it: the kernel's driver.
+    /// Somebody else holds it: the kernel's driver, or a file system.
     Held = 6,
     /// The controller went away.
     LostBus = 7,
@@ -44,10 +44,10 @@ pub(crate) const EXIT_CODES: [(u8, &str); 15] = [
         "no such device, or the device is not one for this; no kernel with a driver",
     ),
     (4, "the operating system denied access to a device"),
-    (5, "the target refused the login"),
+    (5, "the target refused the login, or a reset"),
     (
         6,
-        "another initiator, or the kernel's driver, holds the logical unit",
+        "another initiator, the kernel's driver or a file system holds the logical unit",
     ),
     (7, "the target did not answer in time, or the bus was lost"),
     (8, "a SCSI command failed, or the medium did"),

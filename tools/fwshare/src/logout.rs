@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::LogoutArgs;
-use crate::control::{self, Ended};
+use crate::control::{self, Ended, Status};
 use crate::error::Failure;
 use crate::output;
 
@@ -21,13 +21,17 @@ struct One {
     ended: Ended,
 }
 
-pub(crate) fn run(args: &LogoutArgs) -> Result<(), Failure> {
+/// Ends logins. `chatty`: what may be lost goes to standard error.
+pub(crate) fn run(args: &LogoutArgs, chatty: bool) -> Result<(), Failure> {
     let target = args.target.as_deref();
     let running = control::running(args.run_dir.run_dir.as_deref(), target)?;
     let mut logins = Vec::new();
     for running in running {
+        if args.force && chatty {
+            warn(&running.status);
+        }
         // Whatever becomes of one, the others are to end, too.
-        let ended = running.end().unwrap_or_else(|failure| Ended {
+        let ended = running.end(args.force).unwrap_or_else(|failure| Ended {
             exit_code: failure.code(),
             message: Some(failure.to_string()),
         });
@@ -51,4 +55,17 @@ pub(crate) fn run(args: &LogoutArgs) -> Result<(), Failure> {
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Says what an end by force means for those who use the devices.
+fn warn(status: &Status) {
+    let devices = status.hosts.iter().flat_map(|host| &host.devices);
+    for device in devices.filter(|device| device.is_in_use()) {
+        output::complain(&format!(
+            "fwshare: {} is {}: what is not written to it yet is lost, and its file system fails \
+             from now on; unmount it, and check it before it is used again",
+            device.path,
+            device.use_in_words()
+        ));
+    }
 }

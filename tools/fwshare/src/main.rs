@@ -14,6 +14,7 @@ mod logins;
 mod logout;
 mod output;
 mod pages;
+mod reset_verb;
 mod rom;
 mod rom_verb;
 mod scan;
@@ -22,7 +23,9 @@ mod session;
 mod setup;
 mod signals;
 mod status;
+mod terminal;
 mod trace;
+mod words;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -64,7 +67,11 @@ fn run(cli: &Cli, taping: &Taping) -> (Result<(), Failure>, bool) {
         Verb::Serve(args) => (serve::run(args, !cli.verbosity.quiet, taping), args.json),
         Verb::Logins(args) => (logins::run(args, taping), args.json),
         Verb::Status(args) => (status::run(args), args.json),
-        Verb::Logout(args) => (logout::run(args), args.json),
+        Verb::Logout(args) => (logout::run(args, !cli.verbosity.quiet), args.json),
+        Verb::Reset(args) => (
+            reset_verb::run(args, !cli.verbosity.quiet, taping),
+            args.json,
+        ),
         Verb::Rom(args) => (rom_verb::run(args, taping), args.rom.json),
         Verb::Trace(args) => (trace::run(args, &cli.verbosity), false),
         Verb::SetupInitramfs(args) => (setup::initramfs(args), args.json),
@@ -101,7 +108,7 @@ fn log(verbosity: &Verbosity) {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| terminal::Log)
         .with_ansi(colours)
         .with_target(false)
         .without_time()

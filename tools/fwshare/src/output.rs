@@ -5,17 +5,27 @@ use std::io::{self, Write as _};
 use serde::Serialize;
 
 use crate::error::{Exit, Failure};
+use crate::terminal;
 
 /// Writes to standard output, at once. A reader that has seen enough and closes its end is no
 /// error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+    offer(text).map(drop)
+}
+
+/// Writes to standard output, at once. Whether anybody still reads.
+pub(crate) fn offer(text: &str) -> Result<bool, Failure> {
+    let written = terminal::beside_the_live_line(|| {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    });
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(
             Exit::Error,
             format!("cannot write the result: {error}"),
         )),
-        _ => Ok(()),
     }
 }
 
@@ -33,7 +43,8 @@ pub(crate) fn print_json(object: &impl Serialize) -> Result<(), Failure> {
 
 /// Writes to standard error. There is nobody to tell if that fails.
 pub(crate) fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", harmless(text));
+    let text = format!("{}\n", harmless(text));
+    let _ = terminal::beside_the_live_line(|| io::stderr().write_all(text.as_bytes()));
 }
 
 /// The text without what a terminal would obey: it may be somebody else's, out of a file.

@@ -118,6 +118,35 @@ impl FetchAgent {
         self.reset(1, now, context);
     }
 
+    /// The owner asks for a task management function for the whole task set.
+    pub(in crate::initiator) fn hold(&mut self) {
+        self.held += 1;
+    }
+
+    /// It was answered.
+    pub(in crate::initiator) fn release(
+        &mut self,
+        function: Function,
+        result: &Result<(), ManagementError>,
+        now: Instant,
+        context: &mut Context,
+    ) {
+        self.held = self.held.saturating_sub(1);
+        // In every other state the agent is reset sooner or later, and all is issued again.
+        if self.state != State::Ready {
+            return;
+        }
+        match result {
+            // The agent went with the login.
+            Ok(()) if function == Function::TARGET_RESET => {}
+            Ok(()) => self.restart_after_recovery(now, context),
+            // The target may have carried it out, or not.
+            Err(ManagementError::NoAnswer { .. }) => self.restart(now, context),
+            // It has not, and goes on with what it has.
+            Err(_) => {}
+        }
+    }
+
     pub(super) fn time_out(&mut self, now: Instant, context: &mut Context) {
         let mut late = 0;
         for &slot in &self.order {

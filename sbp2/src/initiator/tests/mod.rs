@@ -5,3 +5,4 @@ mod logins;
 mod refusals;
 mod resets;
 pub(crate) mod rig;
+mod task_management;

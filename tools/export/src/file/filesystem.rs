@@ -1,5 +1,6 @@
 //! A file system that is one file.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,11 +17,12 @@ use crate::disk::{Disk, DiskError, Geometry, Request};
 /// How long the kernel may believe the file's attributes, which never change.
 const TTL: Duration = Duration::from_secs(3600);
 
-/// How many requests the disk has.
+/// How many requests the disk has, and how often the file is open.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     under_way: Mutex<usize>,
     ended: Condvar,
+    open: AtomicUsize,
 }
 
 impl Traffic {
@@ -33,6 +35,11 @@ impl Traffic {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the file is open.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Relaxed)
     }
 
     /// Waits until there are none, at most so long. Gives how many are left.
@@ -165,7 +172,22 @@ impl Filesystem for DiskFile {
         if writes && self.geometry.read_only {
             return reply.error(Errno::EROFS);
         }
+        self.traffic.open.fetch_add(1, Relaxed);
         reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
+    }
+
+    fn release(
+        &self,
+        _: &Call,
+        _: INodeNo,
+        _: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.traffic.open.fetch_sub(1, Relaxed);
+        reply.ok();
     }
 
     fn read(

@@ -163,6 +163,10 @@ impl HostExport for FileExport {
         Some(device)
     }
 
+    fn clients(&self) -> Option<usize> {
+        Some(self.traffic.open())
+    }
+
     /// Who has the file open still reaches the disk until this process ends; the disk refuses then
     /// what comes late.
     fn stop(mut self: Box<Self>, grace: Duration) -> usize {

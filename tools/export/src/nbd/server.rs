@@ -32,7 +32,8 @@ pub struct Server {
 struct Shared {
     export: Arc<Export>,
     crew: Arc<Crew>,
-    sessions: Mutex<Vec<Handle>>,
+    /// With the number of the endpoint at which each came.
+    sessions: Mutex<Vec<(usize, Handle)>>,
 }
 
 /// How a server came to its end.
@@ -94,6 +95,17 @@ impl Server {
             .collect()
     }
 
+    /// How many clients each of [`Self::endpoints`] has now, in their order.
+    #[must_use]
+    pub fn clients(&self) -> Vec<usize> {
+        let sessions = self.shared.sessions();
+        let of = |endpoint| {
+            let here = |(at, session): &&(usize, Handle)| *at == endpoint && !session.is_over();
+            sessions.iter().filter(here).count()
+        };
+        (0..self.endpoints.len()).map(of).collect()
+    }
+
     /// What is served.
     #[must_use]
     pub fn export(&self) -> &Export {
@@ -119,6 +131,7 @@ impl Server {
         let _ = acceptor.join();
 
         let sessions = std::mem::take(&mut *self.shared.sessions());
+        let sessions: Vec<_> = sessions.into_iter().map(|(_, session)| session).collect();
         for session in &sessions {
             session.stop();
         }
@@ -156,7 +169,7 @@ impl fmt::Debug for Server {
 }
 
 impl Shared {
-    fn sessions(&self) -> MutexGuard<'_, Vec<Handle>> {
+    fn sessions(&self) -> MutexGuard<'_, Vec<(usize, Handle)>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -194,9 +207,9 @@ impl Shared {
             if fds[0].any() != Some(false) {
                 return;
             }
-            for listener in listeners {
+            for (endpoint, listener) in listeners.iter().enumerate() {
                 match listener.accept() {
-                    Ok(stream) => self.admit(stream),
+                    Ok(stream) => self.admit(stream, endpoint),
                     Err(error) if is_passing(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, endpoint = %listener.endpoint, "cannot accept a client");
@@ -208,16 +221,16 @@ impl Shared {
         }
     }
 
-    fn admit(&self, stream: Stream) {
+    fn admit(&self, stream: Stream, endpoint: usize) {
         let mut sessions = self.sessions();
-        sessions.retain(|session| !session.is_over());
+        sessions.retain(|(_, session)| !session.is_over());
         let limit = self.export.limits().clients;
         if sessions.len() >= limit {
             tracing::warn!(limit, "hanging up on a client: there are enough");
             return;
         }
         match session::start(Arc::clone(&self.export), stream, &self.crew) {
-            Ok(session) => sessions.push(session),
+            Ok(session) => sessions.push((endpoint, session)),
             Err(error) => tracing::warn!(%error, "cannot serve a client"),
         }
     }

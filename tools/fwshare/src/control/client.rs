@@ -6,15 +6,18 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::message::{Answer, Ended, Status, Wish};
+use super::message::{Answer, Device, Ended, Status, Wish};
 use super::{PREFIX, SUFFIX, folder};
 use crate::device::guid_digits;
 use crate::error::{Exit, Failure};
+use crate::session::Reset;
 
 /// How long a login may take to tell how it is.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long its end may take: it flushes and logs out, and waits for its clients.
 const END_PATIENCE: Duration = Duration::from_secs(180);
+/// How long a reset may take: longer than the login gives it.
+const RESET_PATIENCE: Duration = Duration::from_secs(40);
 
 /// A login that runs.
 #[derive(Clone, Debug)]
@@ -35,7 +38,10 @@ pub(crate) fn running(
     let mut found = Vec::new();
     for path in sockets(&folder)? {
         match ask(&path, Wish::Status, PATIENCE) {
-            Ok(Answer::Status(status)) => found.push(Running { path, status }),
+            Ok(Answer::Status(status)) => found.push(Running {
+                path,
+                status: *status,
+            }),
             Ok(answer) => tracing::warn!(socket = %path.display(), ?answer, "a strange answer"),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 tracing::debug!(socket = %path.display(), "left behind by a login that was killed");
@@ -111,26 +117,74 @@ fn ask(path: &Path, wish: Wish, patience: Duration) -> io::Result<Answer> {
 }
 
 impl Running {
-    /// Asks it to end, and waits for that.
+    /// Asks it to end, by force or not, and waits for that.
     ///
     /// # Errors
-    /// It does not say how it ended.
-    pub(crate) fn end(&self) -> Result<Ended, Failure> {
-        let who = format!(
-            "the login to {} (process {})",
-            self.status.target, self.status.pid
-        );
-        match ask(&self.path, Wish::Logout, END_PATIENCE) {
+    /// One of its devices is in use, and it goes on; or it does not say how it ended.
+    pub(crate) fn end(&self, by_force: bool) -> Result<Ended, Failure> {
+        let wish = match by_force {
+            true => Wish::ForceLogout,
+            false => Wish::Logout,
+        };
+        match ask(&self.path, wish, END_PATIENCE) {
             Ok(Answer::Ended(ended)) => Ok(ended),
-            Ok(answer) => Err(Failure::new(
-                Exit::Error,
-                format!("{who} gave a strange answer: {answer:?}"),
-            )),
+            Ok(Answer::Busy(devices)) => Err(self.busy(&devices)),
+            Ok(answer) => Err(self.strange(&answer)),
             Err(error) => Err(Failure::new(
                 Exit::Error,
-                format!("{who} does not say how it ended: {error}"),
+                format!("{} does not say how it ended: {error}", self.who()),
             )),
         }
+    }
+
+    /// Has something reset by it, and waits for that.
+    ///
+    /// # Errors
+    /// It was not reset, or nobody knows.
+    pub(crate) fn reset(&self, reset: Reset) -> Result<Ended, Failure> {
+        match ask(&self.path, Wish::Reset(reset), RESET_PATIENCE) {
+            Ok(Answer::Reset(ended)) => Ok(ended),
+            Ok(answer) => Err(self.strange(&answer)),
+            Err(error) => Err(Failure::new(
+                Exit::Error,
+                format!("{} does not say what came of it: {error}", self.who()),
+            )),
+        }
+    }
+
+    fn who(&self) -> String {
+        format!(
+            "the login to {} (process {})",
+            self.status.target, self.status.pid
+        )
+    }
+
+    fn strange(&self, answer: &Answer) -> Failure {
+        let message = format!("{} gave a strange answer: {answer:?}", self.who());
+        Failure::new(Exit::Error, message)
+    }
+
+    fn busy(&self, devices: &[Device]) -> Failure {
+        let uses = devices
+            .iter()
+            .map(|device| format!("{} is {}", device.path, device.use_in_words()));
+        let message = format!(
+            "{} goes on: {}",
+            self.who(),
+            uses.collect::<Vec<_>>().join(", ")
+        );
+        let mut failure = Failure::new(Exit::Held, message);
+        for device in devices {
+            // What was mounted last may be in what was mounted first.
+            for place in device.mounts.iter().rev() {
+                failure = failure.advise(format!("unmount it first: umount {place}"));
+            }
+            if !device.holders.is_empty() {
+                let path = &device.path;
+                failure = failure.advise(format!("stop first what is built on it: lsblk {path}"));
+            }
+        }
+        failure.advise("with --force it ends all the same, and what is not written yet is lost")
     }
 }
 

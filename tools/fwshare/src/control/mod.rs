@@ -2,6 +2,7 @@
 //!
 //! One line of JSON goes in, one comes out. The folder and the sockets are for their owner alone.
 
+mod board;
 mod client;
 mod message;
 mod server;
@@ -11,9 +12,10 @@ use std::{env, fs, io};
 
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 
+pub(crate) use board::{Board, Served};
 pub(crate) use client::{Running, running};
 pub(crate) use message::{Device, Ended, HostStatus, Status, with_device};
-pub(crate) use server::{Control, Source};
+pub(crate) use server::{Control, Ending, Source};
 
 use crate::error::{Exit, Failure};
 

@@ -5,15 +5,18 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
-use super::message::{Answer, Ended, HostStatus, Status, Wish};
+use super::board::Board;
+use super::message::{Answer, Device, Ended, HostStatus, LastError, Status, Wish};
 use super::{PREFIX, SUFFIX, run_folder};
 use crate::error::Failure;
-use crate::session::{State, Watch};
+use crate::session::{Reset, Resetter, SessionError, State, Watch};
+use crate::words::rfc3339;
 
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,23 +27,75 @@ const LINE_MAX: u64 = 4096;
 pub(crate) struct Source {
     /// Everything but what changes.
     pub(crate) status: Status,
+    pub(crate) start: Instant,
     /// Where that can be seen, for each host.
     pub(crate) watches: Vec<Watch>,
+    /// By which each host has something reset.
+    pub(crate) resetters: Vec<Resetter>,
+    /// What each host serves.
+    pub(crate) board: Board,
+}
+
+/// How a login is asked to end.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    /// Asks for it.
+    pub(crate) stop: Sender<()>,
+    /// Whether it is not to wait for those who use its devices.
+    pub(crate) by_force: Arc<AtomicBool>,
 }
 
 impl Source {
     fn now(&self) -> Status {
         let mut status = self.status.clone();
+        status.uptime_s = self.start.elapsed().as_secs();
         for (host, watch) in status.hosts.iter_mut().zip(&self.watches) {
             update(host, &watch.state());
+            host.traffic = watch.traffic();
+            host.last_error = watch.last_mishap().map(|mishap| LastError {
+                at: rfc3339(mishap.at),
+                message: mishap.text,
+            });
+        }
+        for (host, served) in status.hosts.iter_mut().zip(self.board.read()) {
+            host.clients = served.clients;
+            host.devices = served.devices.into_iter().map(Device::looked_at).collect();
         }
         status
+    }
+
+    /// The devices that a file system is on, or something else.
+    fn in_use(&self) -> Vec<Device> {
+        let served = self.board.read().into_iter();
+        let devices = served.flat_map(|served| served.devices);
+        let devices = devices.map(Device::looked_at);
+        devices.filter(Device::is_in_use).collect()
+    }
+
+    /// Has it done by the first host: all are on one bus, with one disk.
+    fn reset(&self, reset: Reset) -> Ended {
+        let verdict = match self.resetters.first() {
+            Some(resetter) => resetter.reset(reset),
+            None => Err(SessionError::Died),
+        };
+        match verdict {
+            Ok(()) => Ended {
+                exit_code: 0,
+                message: None,
+            },
+            Err(error) => Ended {
+                exit_code: error.exit_code(),
+                message: Some(error.to_string()),
+            },
+        }
     }
 }
 
 fn update(host: &mut HostStatus, state: &State) {
     let counters = &state.counters;
     host.login_id = state.login_id;
+    host.node_id = state.node.map(|(node, _)| format!("0x{node}"));
+    host.generation = state.node.map(|(_, generation)| generation.0);
     host.bus_resets = counters.bus_resets;
     host.reconnects = counters.reconnects;
     host.logins = counters.logins;
@@ -77,20 +132,20 @@ pub(crate) struct Control {
 
 struct Shared {
     source: Source,
-    stop: Mutex<Sender<()>>,
+    ending: Mutex<Ending>,
     /// Those who wait for the end.
     waiting: Mutex<Vec<UnixStream>>,
 }
 
 impl Control {
-    /// Opens the socket. `stop` is asked to end the login.
+    /// Opens the socket. By `ending` the login is ended.
     ///
     /// # Errors
     /// The folder or the socket cannot be had; the login can do without.
     pub(crate) fn open(
         run_dir: Option<&Path>,
         source: Source,
-        stop: Sender<()>,
+        ending: Ending,
     ) -> Result<Self, Failure> {
         let folder = run_folder(run_dir)?;
         let path = folder.join(format!("{PREFIX}{}{SUFFIX}", process::id()));
@@ -106,7 +161,7 @@ impl Control {
         fs::rename(&new, &path).map_err(failed)?;
         let shared = Arc::new(Shared {
             source,
-            stop: Mutex::new(stop),
+            ending: Mutex::new(ending),
             waiting: Mutex::new(Vec::new()),
         });
         let serve = Arc::clone(&shared);
@@ -114,7 +169,7 @@ impl Control {
             .name("control".into())
             .spawn(move || {
                 for stream in listener.incoming().flatten() {
-                    if let Err(error) = serve.hear(stream) {
+                    if let Err(error) = Shared::hear(&serve, stream) {
                         tracing::debug!(%error, "somebody hung up");
                     }
                 }
@@ -156,7 +211,7 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hear(&self, stream: UnixStream) -> io::Result<()> {
+    fn hear(self: &Arc<Self>, stream: UnixStream) -> io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut line = String::new();
@@ -164,16 +219,43 @@ impl Shared {
             .take(LINE_MAX)
             .read_line(&mut line)?;
         match serde_json::from_str(&line) {
-            Ok(Wish::Status) => say(&stream, &Answer::Status(self.source.now())),
-            Ok(Wish::Logout) => {
-                self.waiting().push(stream);
-                let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
-                // It is on its way already if nobody hears.
-                let _ = stop.send(());
+            Ok(Wish::Status) => say(&stream, &Answer::Status(Box::new(self.source.now()))),
+            Ok(Wish::Logout) => match self.source.in_use() {
+                in_use if in_use.is_empty() => {
+                    self.end(stream, false);
+                    Ok(())
+                }
+                in_use => say(&stream, &Answer::Busy(in_use)),
+            },
+            Ok(Wish::ForceLogout) => {
+                self.end(stream, true);
                 Ok(())
+            }
+            Ok(Wish::Reset(reset)) => {
+                let shared = Arc::clone(self);
+                // Others may ask how it is meanwhile.
+                let thread = thread::Builder::new().name("reset".into()).spawn(move || {
+                    if let Err(error) = say(&stream, &Answer::Reset(shared.source.reset(reset))) {
+                        tracing::debug!(%error, "somebody did not wait");
+                    }
+                });
+                thread.map(drop)
             }
             Err(error) => say(&stream, &Answer::Refused(error.to_string())),
         }
+    }
+}
+
+impl Shared {
+    /// Has the login end. It is said on `stream` how that went.
+    fn end(&self, stream: UnixStream, by_force: bool) {
+        self.waiting().push(stream);
+        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_force {
+            ending.by_force.store(true, Ordering::Relaxed);
+        }
+        // It is on its way already if nobody hears.
+        let _ = ending.stop.send(());
     }
 }
 
@@ -187,26 +269,42 @@ fn say(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn control(folder: &Path) -> (Control, std::sync::mpsc::Receiver<()>) {
+    fn control(folder: &Path) -> (Control, std::sync::mpsc::Receiver<()>, Arc<AtomicBool>) {
         let status = Status {
             pid: process::id(),
             target: "0030e000000001fa:0".into(),
-            description: "a disk".into(),
-            bus: "nowhere".into(),
-            exclusive: false,
-            hosts: Vec::new(),
+            ..Status::default()
         };
-        let watches = Vec::new();
         let (stop, stopped) = std::sync::mpsc::channel();
-        let source = Source { status, watches };
-        (Control::open(Some(folder), source, stop).unwrap(), stopped)
+        let source = Source {
+            status,
+            start: Instant::now(),
+            watches: Vec::new(),
+            resetters: Vec::new(),
+            board: Board::default(),
+        };
+        let by_force = Arc::new(AtomicBool::new(false));
+        let ending = Ending {
+            stop,
+            by_force: Arc::clone(&by_force),
+        };
+        let control = Control::open(Some(folder), source, ending).unwrap();
+        (control, stopped, by_force)
+    }
+
+    fn answer(control: &Control, wish: &str) -> Answer {
+        let mut stream = UnixStream::connect(&control.path).unwrap();
+        stream.write_all(wish.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
     }
 
     #[test]
     fn what_is_no_wish_is_refused_and_ends_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        let (control, stopped) = control(&run);
+        let (control, stopped, _) = control(&run);
         for wish in ["\n", "explode\n", "\"explode\"\n", "{\n"] {
             let mut stream = UnixStream::connect(&control.path).unwrap();
             stream.write_all(wish.as_bytes()).unwrap();
@@ -225,10 +323,11 @@ mod tests {
     #[test]
     fn who_asks_for_the_end_hears_how_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let (control, stopped) = control(&folder.path().join("run"));
+        let (control, stopped, by_force) = control(&folder.path().join("run"));
         let mut stream = UnixStream::connect(&control.path).unwrap();
         stream.write_all(b"\"logout\"\n").unwrap();
         stopped.recv_timeout(PATIENCE).unwrap();
+        assert!(!by_force.load(Ordering::Relaxed));
         control.close(&Err(Failure::with_code(8, "the flush failed")));
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -237,5 +336,33 @@ mod tests {
             message: Some("the flush failed".into()),
         });
         assert_eq!(serde_json::from_str::<Answer>(&answer).unwrap(), expected);
+    }
+
+    #[test]
+    fn force_is_told_before_the_end_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (control, stopped, by_force) = control(&folder.path().join("run"));
+        let mut stream = UnixStream::connect(&control.path).unwrap();
+        stream.write_all(b"\"force-logout\"\n").unwrap();
+        stopped.recv_timeout(PATIENCE).unwrap();
+        assert!(by_force.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_reset_without_a_session_fails_and_the_status_is_told_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (control, stopped, _) = control(&folder.path().join("run"));
+        for wish in ["logical_unit", "target", "bus"] {
+            let wish = format!("{{\"reset\":\"{wish}\"}}\n");
+            assert!(matches!(
+                answer(&control, &wish),
+                Answer::Reset(Ended { exit_code: 1, .. })
+            ));
+        }
+        let Answer::Status(status) = answer(&control, "\"status\"\n") else {
+            panic!("no status");
+        };
+        assert_eq!(status.target, "0030e000000001fa:0");
+        assert!(stopped.try_recv().is_err());
     }
 }

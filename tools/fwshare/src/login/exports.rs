@@ -10,7 +10,7 @@ use fwshare_export::{Disk, HostExport};
 
 use super::device_properties::DeviceProperties;
 use super::failure;
-use crate::control::Device;
+use crate::control::{Device, Served};
 use crate::error::{Exit, Failure};
 use crate::export_spec::ExportSpec;
 
@@ -72,12 +72,14 @@ impl Exports {
         uris
     }
 
-    /// The block devices.
+    /// The block devices that are attached.
     pub(super) fn devices(&self) -> Vec<Device> {
         let devices = self.others.iter().filter_map(|export| {
+            let device = export.device().filter(|device| device.is_attached())?;
             Some(Device {
-                path: export.device()?.path().display().to_string(),
+                path: device.path().display().to_string(),
                 export: export.name(),
+                ..Device::default()
             })
         });
         devices.collect()
@@ -95,13 +97,28 @@ impl Exports {
         self.properties.settle(&names);
     }
 
-    /// Detaches the block devices. Those in use are served until they are not, or until the
-    /// session ends: what a file system has not written yet would be lost otherwise.
-    pub(super) fn let_go_of_devices(&mut self, session_is_alive: impl Fn() -> bool) {
+    /// What is served now, and to how many.
+    pub(super) fn served(&self) -> Served {
+        let of_server = self.server.iter().flat_map(|server| {
+            let clients = server.clients();
+            server.uris().into_iter().zip(clients)
+        });
+        let of_others = self.others.iter();
+        let of_others = of_others.filter_map(|export| Some((export.name(), export.clients()?)));
+        Served {
+            clients: of_server.chain(of_others).collect(),
+            devices: self.devices(),
+        }
+    }
+
+    /// Detaches the block devices. Those in use are served as long as it is worth while: what a
+    /// file system has not written yet would be lost otherwise.
+    pub(super) fn let_go_of_devices(&mut self, is_worth_while: impl Fn() -> bool) {
         for device in self.others.iter().filter_map(|export| export.device()) {
             let path = device.path().display().to_string();
             match device.detach() {
                 Ok(None) => continue,
+                Ok(Some(_)) if !is_worth_while() => continue,
                 Ok(Some(users)) => tracing::warn!(
                     "{path} is {users}: it is served until it is not; a second signal does not \
                      wait, and loses what is not written yet"
@@ -111,7 +128,7 @@ impl Exports {
                     continue;
                 }
             }
-            while device.is_attached() && session_is_alive() {
+            while device.is_attached() && is_worth_while() {
                 thread::sleep(ROUND);
             }
         }

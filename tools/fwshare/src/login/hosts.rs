@@ -1,6 +1,7 @@
 //! The hosts that this process plays: one on a real bus, any number on an emulated one.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ohci_raw::bus::Eui64;
@@ -10,11 +11,11 @@ use sbp2::initiator::Counters;
 use super::device_properties::{DeviceProperties, Folder, Identity};
 use super::exports::Exports;
 use super::failure;
-use crate::control::Device;
+use crate::control::{Device, Served};
 use crate::device::Place;
 use crate::error::Failure;
 use crate::export_spec::ExportSpec;
-use crate::session::{Info, Note, Options, Session, Target, Watch};
+use crate::session::{Info, Note, Options, Resetter, Session, Target, Watch};
 
 pub(super) struct Hosts {
     name: String,
@@ -39,6 +40,7 @@ struct Host {
 pub(super) struct View<'a> {
     pub(super) guid: Option<Eui64>,
     pub(super) watch: Watch,
+    pub(super) resetter: Resetter,
     pub(super) info: &'a Info,
     pub(super) uris: Vec<String>,
     pub(super) devices: Vec<Device>,
@@ -79,10 +81,17 @@ impl Hosts {
         self.hosts.iter().map(|host| View {
             guid: host.guid,
             watch: host.session.watch(),
+            resetter: host.session.resetter(),
             info: host.session.info(),
             uris: host.exports.uris(),
             devices: host.exports.devices(),
         })
+    }
+
+    /// What each host serves now.
+    pub(super) fn served(&self) -> Vec<Served> {
+        let hosts = self.hosts.iter();
+        hosts.map(|host| host.exports.served()).collect()
     }
 
     /// Logs one more host in.
@@ -143,12 +152,14 @@ impl Hosts {
 
     /// Lets the clients finish, flushes, and logs out. Goes on where something fails, and tells
     /// the first failure. Unless `ask`, the sessions end by themselves and are only waited for.
-    pub(super) fn leave(mut self, ask: bool) -> Result<(), Failure> {
+    /// Who uses a device is not waited for any more once `by_force` is set.
+    pub(super) fn leave(mut self, ask: bool, by_force: &AtomicBool) -> Result<(), Failure> {
         for Host {
             exports, session, ..
         } in &mut self.hosts
         {
-            exports.let_go_of_devices(|| session.is_alive());
+            exports
+                .let_go_of_devices(|| session.is_alive() && !by_force.load(Ordering::Relaxed));
         }
         if ask {
             self.hosts.iter().for_each(|host| host.session.hurry());

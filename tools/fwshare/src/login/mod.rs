@@ -5,15 +5,23 @@ mod device_properties;
 mod exports;
 mod failure;
 mod hosts;
+mod live;
 mod shown;
+mod steps;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
+
+use sbp2::wire::MaxPayload;
 
 use self::hosts::Hosts;
+use self::live::Live;
 use self::shown::Shown;
+use self::steps::Steps;
 use crate::bus::{self, BusSpec, Taping};
 use crate::cli::{LoginArgs, OnOff};
-use crate::control::{self, Control, HostStatus, Source, Status};
+use crate::control::{self, Board, Control, Ending, HostStatus, Source, Status};
 use crate::device::{self, Place};
 use crate::error::{Exit, Failure};
 use crate::export_spec::{ExportChoice, ExportSpec};
@@ -21,6 +29,7 @@ use crate::kernel_driver::{Aside, Sysfs};
 use crate::output;
 use crate::session::Options;
 use crate::signals::Stop;
+use crate::words::rfc3339;
 
 /// How often it is looked whether all sessions live.
 const ROUND: Duration = Duration::from_millis(250);
@@ -61,33 +70,49 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
     let name = format!("disk-{}-{}", place.found.node.eui64, place.lun());
     let exports = auto::resolve(&args.exports, run_folder.as_deref(), &name, chatty)?;
     let mut control = None;
-    let look = || aside.look();
-    let served = serve(args, &exports, &mut hosts, ports, &stop, look, |hosts| {
-        let shown = Shown::new(args, &place, hosts);
+    let board = Board::default();
+    let by_force = Arc::new(AtomicBool::new(false));
+    let live = Live::new(chatty && !args.json);
+    let steps = Steps::new(args, ports.len());
+    steps.found(&place)?;
+    let look = |hosts: &Hosts| {
+        aside.look();
+        board.show(hosts.served());
+        live.show(hosts);
+    };
+    let served = serve(args, &exports, &mut hosts, ports, &stop, &steps, look, |hosts| {
+        let replayed = matches!(args.bus.bus, BusSpec::Replay { .. });
+        if !replayed {
+            board.show(hosts.served());
+            let source = source(args, &place, hosts, board.clone());
+            let ending = Ending {
+                stop: stop.wish(),
+                by_force: Arc::clone(&by_force),
+            };
+            // Who is told that the disk can be used can ask for its status.
+            match Control::open(args.run_dir.run_dir.as_deref(), source, ending) {
+                Ok(opened) => control = Some(opened),
+                Err(failure) => {
+                    tracing::warn!("status and logout cannot reach this login: {failure}");
+                }
+            }
+        }
+        steps.exported(hosts)?;
         if args.json {
-            output::print(&shown.json()?)?;
-        } else {
-            output::print(&shown.text())?;
+            output::print(&Shown::new(args, &place, hosts).json()?)?;
         }
-        if matches!(args.bus.bus, BusSpec::Replay { .. }) {
-            return Ok(());
-        }
-        let source = source(args, &place, hosts);
-        match Control::open(args.run_dir.run_dir.as_deref(), source, stop.wish()) {
-            Ok(opened) => control = Some(opened),
-            Err(failure) => tracing::warn!("status and logout cannot reach this login: {failure}"),
-        }
-        if chatty {
+        if chatty && !replayed {
             output::complain(
                 "fwshare: ready; SIGINT (Ctrl-C) or SIGTERM flushes, logs out and ends",
             );
         }
         Ok(())
     });
+    drop(live);
     if chatty && served.is_ok() {
         output::complain("fwshare: stopping; a second signal does not wait for clients and disk");
     }
-    let left = hosts.leave(!args.bus.bus.runs_by_itself() || served.is_err());
+    let left = hosts.leave(!args.bus.bus.runs_by_itself() || served.is_err(), &by_force);
     let ended = served.and(left);
     if let Some(control) = control {
         control.close(&ended);
@@ -100,28 +125,46 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
 }
 
 /// What this login tells of itself.
-fn source(args: &LoginArgs, place: &Place<'_>, hosts: &Hosts) -> Source {
-    let (hosts, watches) = hosts
-        .views()
-        .map(|view| {
-            let host = HostStatus {
-                guid: view.guid.as_ref().map(ToString::to_string),
-                exports: view.uris,
-                devices: view.devices,
-                ..HostStatus::default()
-            };
-            (host, view.watch)
-        })
-        .unzip();
+fn source(args: &LoginArgs, place: &Place<'_>, hosts: &Hosts, board: Board) -> Source {
+    let (mut watches, mut resetters) = (Vec::new(), Vec::new());
+    let hosts = hosts.views().map(|view| {
+        watches.push(view.watch);
+        resetters.push(view.resetter);
+        HostStatus {
+            guid: view.guid.as_ref().map(ToString::to_string),
+            exports: view.uris,
+            devices: view.devices,
+            ..HostStatus::default()
+        }
+    });
+    let target = place.target();
+    let max_payload = MaxPayload::negotiate(target.speed, target.host_max_rec);
+    let quirks = place.unit.quirks();
     let status = Status {
         pid: std::process::id(),
         target: place.name(),
         description: place.found.texts(),
         bus: args.bus.bus.to_string(),
+        node: place.found.node.name.clone(),
+        speed: target.speed.to_string(),
+        max_payload: max_payload.bytes(),
         exclusive: args.exclusive,
-        hosts,
+        serialize_io: args.serialize_io == OnOff::On,
+        quirks: quirks
+            .iter_names()
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        started: rfc3339(SystemTime::now()),
+        uptime_s: 0,
+        hosts: hosts.collect(),
     };
-    Source { status, watches }
+    Source {
+        status,
+        start: Instant::now(),
+        watches,
+        resetters,
+        board,
+    }
 }
 
 fn options(args: &LoginArgs) -> Options {
@@ -141,11 +184,13 @@ fn serve(
     hosts: &mut Hosts,
     ports: Vec<Box<dyn ohci_raw::port::Port>>,
     stop: &Stop,
-    mut look: impl FnMut(),
+    steps: &Steps<'_>,
+    mut look: impl FnMut(&Hosts),
     show: impl FnOnce(&Hosts) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for port in ports {
         hosts.log_in(port)?;
+        steps.logged_in(hosts)?;
         if stop.wait(Duration::ZERO) {
             return Ok(());
         }
@@ -157,7 +202,7 @@ fn serve(
     }
     while !stop.wait(ROUND) {
         hosts.check().map_err(Failure::with_data_shown)?;
-        look();
+        look(hosts);
     }
     Ok(())
 }

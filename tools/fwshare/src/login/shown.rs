@@ -1,14 +1,11 @@
-//! What is printed once the disk can be used.
+//! What `--json` prints once the disk can be used.
 
-use std::fmt::Write as _;
-
-use fwlab::size::Readable;
 use ohci_raw::bus::Eui64;
 use serde::Serialize;
 
 use super::hosts::{Hosts, View};
 use crate::cli::{LoginArgs, OnOff};
-use crate::control::{self, Device};
+use crate::control::Device;
 use crate::device::Place;
 use crate::error::{Exit, Failure};
 use crate::scan::id24;
@@ -29,8 +26,6 @@ pub(super) struct Shown {
     serialize_io: bool,
     replacement_timeout_s: u64,
     hosts: Vec<Host>,
-    #[serde(skip)]
-    texts: String,
 }
 
 /// What the disk says of itself.
@@ -82,7 +77,6 @@ impl Shown {
             serialize_io: args.serialize_io == OnOff::On,
             replacement_timeout_s: args.replacement_timeout.as_secs(),
             hosts: hosts.views().map(Host::new).collect(),
-            texts: found.texts(),
         }
     }
 
@@ -93,90 +87,6 @@ impl Shown {
             Failure::new(Exit::Error, message)
         })?;
         Ok(line + "\n")
-    }
-
-    pub(super) fn text(&self) -> String {
-        let mut lines = Lines::default();
-        lines.add(
-            "Disk",
-            format!(
-                "{}, {} on {}, {}",
-                self.target, self.node, self.bus, self.speed
-            ),
-        );
-        lines.add("", self.texts.clone());
-        let firmware = self.firmware_revision.as_deref();
-        let firmware = firmware.map(|revision| format!("firmware {revision}"));
-        let bridge = self.bridge.map(str::to_owned).into_iter().chain(firmware);
-        lines.add("Bridge", bridge.collect::<Vec<_>>().join(", "));
-        if let Some(disk) = &self.disk {
-            let protected = if disk.read_only { ", read-only" } else { "" };
-            lines.add(
-                "Size",
-                format!(
-                    "{}: {} blocks of {} bytes{protected}",
-                    Readable(disk.size),
-                    disk.blocks,
-                    disk.block_length
-                ),
-            );
-        }
-        for (index, host) in self.hosts.iter().enumerate() {
-            if self.hosts.len() > 1 {
-                let guid = host.guid.as_deref().unwrap_or("-");
-                lines.add(&format!("Host {}", index + 1), guid.to_owned());
-            }
-            lines.add("Login", self.login(host));
-            for uri in &host.exports {
-                lines.add("Export", control::with_device(uri, &host.devices));
-                lines.add("", format!("try: {}", trial(uri, &host.devices)));
-            }
-        }
-        if self.hosts.iter().all(|host| host.exports.is_empty()) {
-            lines.add(
-                "Export",
-                "none; with --export nbd:unix:PATH or file:PATH the disk can be used".to_owned(),
-            );
-        }
-        lines.0
-    }
-
-    fn login(&self, host: &Host) -> String {
-        let kind = if self.exclusive {
-            "exclusive"
-        } else {
-            "shared"
-        };
-        let mut text = format!("ID {}, {kind}", host.login_id);
-        if let Some(logins) = &host.logins {
-            // Writing to a string cannot fail.
-            let _ = write!(text, ", {} of {} logins taken", logins.active, logins.max);
-        }
-        let _ = write!(text, ", kept {} s after a bus reset", host.reconnect_hold_s);
-        text
-    }
-}
-
-/// A command that shows that the export is there.
-fn trial(uri: &str, devices: &[Device]) -> String {
-    let device = devices.iter().find(|device| device.export == uri);
-    match (device, uri.strip_prefix("file:")) {
-        (Some(device), _) => format!("lsblk {}", device.path),
-        (None, Some(path)) => format!("head -c 512 '{path}' | od -c"),
-        (None, None) => format!("nbdinfo '{uri}'"),
-    }
-}
-
-/// Lines with a title in front.
-#[derive(Default)]
-struct Lines(String);
-
-impl Lines {
-    fn add(&mut self, title: &str, text: String) {
-        if !text.is_empty() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(self.0, "{title:<8}{text}");
-        }
     }
 }
 

@@ -33,6 +33,9 @@ pub(crate) enum SessionError {
     /// QUERY LOGINS came to nothing.
     #[error(transparent)]
     Query(ManagementError),
+    /// The target did not carry a reset out.
+    #[error(transparent)]
+    Reset(ManagementError),
     /// The last flush failed: what was written may not be on the medium.
     #[error("the last flush failed: {0}")]
     Flush(RequestError),
@@ -62,7 +65,7 @@ impl SessionError {
                 Failure::Login(error) => login_code(error),
                 _ => 8,
             },
-            Self::Query(error) | Self::Logout(error) => login_code(error),
+            Self::Query(error) | Self::Reset(error) | Self::Logout(error) => login_code(error),
             Self::Flush(_) => 8,
             _ => 1,
         }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use fwshare_export::{Completion, Disk, DiskError, Geometry, MAX_REQUEST_LIMIT, Request};
@@ -6,6 +7,7 @@ use sbp2::disk::RequestError;
 use sbp2::scsi::DiskInfo;
 
 use super::Order;
+use super::meter::Meter;
 
 /// The smallest request that serves a disk well: a page.
 const PAGE: u32 = 4096;
@@ -15,6 +17,7 @@ pub(super) struct ExportedDisk {
     geometry: Geometry,
     orders: Sender<Order>,
     waker: Waker,
+    meter: Arc<Meter>,
 }
 
 impl ExportedDisk {
@@ -23,6 +26,7 @@ impl ExportedDisk {
         read_only: bool,
         orders: Sender<Order>,
         waker: Waker,
+        meter: Arc<Meter>,
     ) -> Self {
         let block_size = info.block_length;
         Self {
@@ -35,6 +39,7 @@ impl ExportedDisk {
             },
             orders,
             waker,
+            meter,
         }
     }
 }
@@ -50,6 +55,11 @@ impl Disk for ExportedDisk {
             done(Err(DiskError::ReadOnly));
             return;
         }
+        let begun = self.meter.begin(&request);
+        let done: Completion = Box::new(move |result| {
+            begun.ended(result.is_ok());
+            done(result);
+        });
         match self.orders.send(Order::Request(request, done)) {
             Ok(()) => self.waker.wake(),
             Err(unsent) => {

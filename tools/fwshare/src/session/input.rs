@@ -1,11 +1,13 @@
 //! What clients want of a session, in words: for recordings and from them.
 
+use std::sync::mpsc;
+
 use fwshare_export::{Completion, Request};
 use ohci_raw::trace::Payload;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Order;
+use super::{Order, Reset};
 
 /// An order as a recording has it.
 #[derive(Serialize, Deserialize)]
@@ -27,6 +29,7 @@ enum Input {
     },
     Flush,
     Hurry,
+    Reset(Reset),
     Stop,
 }
 
@@ -35,6 +38,7 @@ pub(super) fn text(order: &Order) -> String {
     let input = match order {
         Order::Stop => Input::Stop,
         Order::Hurry => Input::Hurry,
+        Order::Reset(reset, _) => Input::Reset(*reset),
         Order::Request(request, _) => match request {
             Request::Read { offset, length } => Input::Read {
                 offset: *offset,
@@ -66,6 +70,7 @@ pub(super) fn order(text: &str) -> Option<Order> {
     let request = match serde_json::from_str(text).ok()? {
         Input::Stop => return Some(Order::Stop),
         Input::Hurry => return Some(Order::Hurry),
+        Input::Reset(reset) => return Some(Order::Reset(reset, mpsc::channel().0)),
         Input::Read { offset, length } => Request::Read { offset, length },
         Input::Write { offset, data, fua } => Request::Write {
             offset,
@@ -112,6 +117,7 @@ mod tests {
             r#""stop""#,
             r#""hurry""#,
             r#""flush""#,
+            r#"{"reset":"logical_unit"}"#,
             r#"{"read":{"offset":4096,"length":512}}"#,
             r#"{"write":{"offset":1,"data":"00112233 44","fua":true}}"#,
             r#"{"write_zeroes":{"offset":0,"length":8,"fua":false}}"#,

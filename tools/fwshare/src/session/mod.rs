@@ -6,27 +6,35 @@
 
 mod error;
 mod export;
+mod histogram;
 mod input;
+mod meter;
 mod note;
 mod query;
+mod rate;
+mod reset;
+mod watch;
 mod worker;
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use fwshare_export::{Completion, Request};
 use ohci_raw::bus::{Eui64, Speed};
-use ohci_raw::port::{Port, PortCounters, Waker};
-use sbp2::initiator::{Config, Counters, Initiator, Login, Logins};
+use ohci_raw::port::{Port, Waker};
+use sbp2::initiator::{Config, Initiator, Login, Logins};
 use sbp2::scsi::DiskInfo;
 use sbp2::unit::{Quirks, Unit};
 
 pub(crate) use error::SessionError;
 pub(crate) use input::sha256;
+pub(crate) use meter::{Flow, Latency, Traffic};
 pub(crate) use note::Note;
 pub(crate) use query::query_logins;
+pub(crate) use reset::{Reset, Resetter};
+pub(crate) use watch::{State, Watch};
 
 use self::export::ExportedDisk;
 use self::worker::{Outlets, Worker};
@@ -128,36 +136,12 @@ enum Order {
     Request(Request, Completion),
     /// Not to wait long for a lost login any more.
     Hurry,
+    Reset(Reset, reset::Reply),
     Stop,
 }
 
 /// What a session tells once.
 type Verdict<T> = Result<T, SessionError>;
-
-/// A session as it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct State {
-    /// The name of the login, while there is one that can be used.
-    pub(crate) login_id: Option<u16>,
-    /// What has happened so far.
-    pub(crate) counters: Counters,
-    /// What the port put right on its own.
-    pub(crate) port: PortCounters,
-}
-
-/// Where the session's thread shows its state to others.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Watch(Arc<Mutex<State>>);
-
-impl Watch {
-    pub(crate) fn state(&self) -> State {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn show(&self, state: State) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-}
 
 /// A login to a disk that is ready.
 pub(crate) struct Session {
@@ -186,7 +170,7 @@ impl Session {
         port.claim(target.eui64, target.lun)?;
         let range = port.allocate(Initiator::range_length(&config))?;
         let waker = port.waker();
-        let watch = Watch::default();
+        let watch = Watch::new();
         let (orders, incoming) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         let (end, ended) = mpsc::channel();
@@ -234,7 +218,16 @@ impl Session {
             self.read_only,
             self.orders.clone(),
             self.waker.clone(),
+            self.watch.meter(),
         ))
+    }
+
+    /// By which others can have the disk or the bus reset.
+    pub(crate) fn resetter(&self) -> Resetter {
+        Resetter {
+            orders: self.orders.clone(),
+            waker: self.waker.clone(),
+        }
     }
 
     /// Waits until the session ends by itself, at most this long. `None`: it lives.

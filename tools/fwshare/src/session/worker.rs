@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use fwshare_export::{Completion, DiskError};
 use ohci_raw::bus::{AddressRange, BusReset, Event, Generation, Machine, Peer};
-use ohci_raw::port::{Port, PortError, drive};
+use ohci_raw::port::{Port, PortError, ResetKind, drive};
 use sbp2::disk::{Disk, Failure, Notice, Request, RequestTag};
 use sbp2::initiator::{Config, Logins, ManagementError, Remnant};
 use sbp2::unit::Quirks;
 
 use super::export::{in_blocks, in_words, is_whole_blocks};
-use super::{Info, Note, Order, SessionError, State, Watch, input};
+use super::{Info, Note, Order, Reset, SessionError, State, Watch, input, reset};
 
 /// How long a session that is to end waits for a login that is lost: longer than it takes to plug
 /// a bridge in again.
@@ -43,6 +43,7 @@ pub(super) struct Worker {
     /// With the numbers of their orders.
     completions: BTreeMap<RequestTag, (u64, Completion)>,
     ordered: u64,
+    resets: reset::Waiting,
     outlets: Outlets,
     /// That of the last bus reset.
     generation: Option<Generation>,
@@ -104,6 +105,7 @@ impl Worker {
             orders,
             completions: BTreeMap::new(),
             ordered: 0,
+            resets: reset::Waiting::default(),
             outlets,
             stage: Stage::Opening,
         })
@@ -146,6 +148,7 @@ impl Worker {
     fn show(&self) {
         self.outlets.watch.show(State {
             login_id: self.disk.current_login().map(|login| login.id),
+            node: self.disk.target_node(),
             counters: self.disk.counters(),
             port: self.port.counters(),
         });
@@ -168,6 +171,7 @@ impl Worker {
             any = true;
             match order {
                 Order::Request(request, done) => self.request(request, done),
+                Order::Reset(reset, reply) => self.reset(reset, reply),
                 Order::Hurry => self.disk.hurry(HURRY, self.port.now()),
                 Order::Stop if matches!(self.stage, Stage::Open) => {
                     self.stage = Stage::Draining;
@@ -231,6 +235,22 @@ impl Worker {
         self.completions.insert(tag, (self.ordered, done));
     }
 
+    fn reset(&mut self, reset: Reset, reply: reset::Reply) {
+        tracing::warn!(?reset, "somebody wants a reset");
+        let Some(function) = reset.function() else {
+            let done = self.port.reset_bus(ResetKind::Short);
+            if done.is_ok() && self.disk.current_login().is_some() {
+                self.resets.add(reset, reply);
+            } else {
+                // Nobody may be listening any more.
+                let _ = reply.send(done.map_err(SessionError::from));
+            }
+            return;
+        };
+        self.resets.add(reset, reply);
+        self.disk.task_management(function, self.port.now());
+    }
+
     fn flush_when_drained(&mut self) {
         if matches!(self.stage, Stage::Draining) && self.completions.is_empty() {
             let lost = self.disk.current_login().is_none();
@@ -273,14 +293,23 @@ impl Worker {
                 if let Some(login) = self.disk.current_login() {
                     self.note(login.id);
                 }
+                self.resets.bus_was_reset();
                 tracing::info!("reconnected after a bus reset");
             }
             Notice::LoginLost(error) => {
+                self.resets.bus_was_reset();
+                self.outlets
+                    .watch
+                    .note_mishap(format_args!("the login is lost: {error}"));
                 tracing::warn!(%error, "the login is lost; requests wait for a new one");
             }
             Notice::LoginRetry(error) => {
+                self.outlets
+                    .watch
+                    .note_mishap(format_args!("the login could not be had again: {error}"));
                 tracing::warn!(%error, "the login could not be had again; trying on");
             }
+            Notice::TaskManagement { function, result } => self.resets.answered(function, result),
             Notice::Failed(failure) => return self.failed(failure),
             Notice::LoggedOut(result) => {
                 if let (Ok(()), Some(note)) = (&result, &self.outlets.note) {
@@ -365,6 +394,7 @@ impl Worker {
 
     fn completed(&mut self, tag: RequestTag, result: Result<Vec<u8>, sbp2::disk::RequestError>) {
         if let Err(error) = &result {
+            self.outlets.watch.note_mishap(error);
             tracing::error!(%error, "a request failed");
         }
         if let Some((number, done)) = self.completions.remove(&tag) {
