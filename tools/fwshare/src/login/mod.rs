@@ -3,37 +3,75 @@
 mod exports;
 mod failure;
 mod hosts;
+mod several;
 mod shown;
+mod upgrade;
+mod wait;
 
 use std::time::Duration;
 
 use self::hosts::Hosts;
 use self::shown::Shown;
-use crate::bus::{self, BusSpec, Taping};
+use crate::bus::{BusSpec, Taping};
 use crate::cli::{LoginArgs, OnOff};
+use crate::config::Config;
 use crate::control::{self, Control, HostStatus, Source, Status};
-use crate::device::{self, Place};
+use crate::device::{self, Place, TargetSpec};
 use crate::error::{Exit, Failure};
 use crate::export_spec::ExportSpec;
+use crate::journal;
 use crate::kernel_driver::{Aside, Sysfs};
 use crate::output;
+use crate::service::Service;
 use crate::session::Options;
 use crate::signals::Stop;
 
 /// How often it is looked whether all sessions live.
 const ROUND: Duration = Duration::from_millis(250);
 
-/// Logs in, serves, and logs out. `chatty`: progress goes to standard error.
+/// Why the disk is not served any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// For good.
+    Stop,
+    /// For another process to go on.
+    Upgrade,
+}
+
+/// Logs in as the command line or the configuration says. `chatty`: progress goes to standard
+/// error.
 pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
+    let Some(path) = &args.config else {
+        return one(args, chatty, taping);
+    };
+    let config = Config::read(path)?;
+    match (&args.target, config.disks()) {
+        (Some(wanted), _) => one(&config.disk(wanted)?.login(args), chatty, taping),
+        (None, [only]) => one(&only.login(args), chatty, taping),
+        (None, _) => several::run(&config, chatty),
+    }
+}
+
+/// Logs in, serves, and logs out.
+fn one(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
     check(&args.exports)?;
+    let target = args.target.as_deref().map(str::parse::<TargetSpec>);
+    let target = target
+        .transpose()
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let stop = Stop::on_signals("logging out")?;
-    let mut buses = bus::open(&args.bus.bus, taping)?;
-    let found = device::survey(&mut buses)?;
-    let place = device::logical_unit(&found, args.target.target.as_ref(), &args.bus.bus)?;
+    let anew = upgrade::Wish::on_signal()?;
+    let mut service = Service::new();
+    let found = wait::survey(args, target.as_ref(), taping, &stop, &mut service, chatty)?;
+    let Some((mut buses, found)) = found else {
+        return Ok(());
+    };
+    let place = device::logical_unit(&found, target.as_ref(), &args.bus.bus)?;
     if !place.device_type().is_disk() {
         let message = format!("{} is no disk but {}", place.name(), place.device_type());
         return Err(Failure::new(Exit::NoSuchDevice, message));
     }
+    journal::is_about(place.found.node.eui64, place.lun());
     let sysfs = Sysfs::of(&args.bus.bus, args.sysfs.sysfs.as_deref());
     let node = &place.found.node;
     // Given back to the kernel after everything else.
@@ -49,38 +87,74 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
     };
     let mut hosts = Hosts::new(&place, options(args), notes);
     let mut control = None;
-    let look = || aside.look();
-    let served = serve(args, &mut hosts, ports, &stop, look, |hosts| {
-        let shown = Shown::new(args, &place, hosts);
-        if args.json {
-            output::print(&shown.json()?)?;
-        } else {
-            output::print(&shown.text())?;
+    let mut tend = |hosts: &Hosts, service: &mut Service| {
+        aside.look();
+        service.are_alive(&hosts.sessions());
+        service.status(&hosts.status());
+        if !anew.has_come() {
+            return false;
         }
-        if matches!(args.bus.bus, BusSpec::Replay { .. }) {
-            return Ok(());
+        let checked = upgrade::check(args, taping, hosts);
+        if let Err(failure) = &checked {
+            output::complain(&format!("fwshare: {failure}"));
         }
-        let source = source(args, &place, hosts);
-        match Control::open(args.run_dir.run_dir.as_deref(), source, stop.wish()) {
-            Ok(opened) => control = Some(opened),
-            Err(failure) => tracing::warn!("status and logout cannot reach this login: {failure}"),
-        }
-        if chatty {
-            output::complain(
-                "fwshare: ready; SIGINT (Ctrl-C) or SIGTERM flushes, logs out and ends",
-            );
-        }
-        Ok(())
-    });
-    if chatty && served.is_ok() {
-        output::complain("fwshare: stopping; a second signal does not wait for clients and disk");
+        checked.is_ok()
+    };
+    let served = serve(
+        args,
+        &mut hosts,
+        ports,
+        &stop,
+        &mut service,
+        &mut tend,
+        |hosts| {
+            let shown = Shown::new(args, &place, hosts);
+            if args.json {
+                output::print(&shown.json()?)?;
+            } else {
+                output::print(&shown.text())?;
+            }
+            if matches!(args.bus.bus, BusSpec::Replay { .. }) {
+                return Ok(());
+            }
+            let source = source(args, &place, hosts);
+            match Control::open(args.run_dir.run_dir.as_deref(), source, stop.wish()) {
+                Ok(opened) => control = Some(opened),
+                Err(failure) => {
+                    tracing::warn!("status and logout cannot reach this login: {failure}")
+                }
+            }
+            if chatty {
+                output::complain(
+                    "fwshare: ready; SIGINT (Ctrl-C) or SIGTERM flushes, logs out and ends",
+                );
+            }
+            Ok(())
+        },
+    );
+    let end = served.as_ref().map_or(End::Stop, |end| *end);
+    match end {
+        End::Stop => service.stopping(),
+        End::Upgrade => service.reloading(),
     }
-    let left = hosts.leave(!args.bus.bus.runs_by_itself() || served.is_err());
+    if chatty && served.is_ok() {
+        output::complain(match end {
+            End::Stop => "fwshare: stopping; a second signal does not wait for clients and disk",
+            End::Upgrade => "fwshare: starting anew; the block devices stay",
+        });
+    }
+    let left = match end {
+        End::Stop => hosts.leave(!args.bus.bus.runs_by_itself() || served.is_err()),
+        End::Upgrade => hosts.hand_over(),
+    };
     let ended = served.and(left);
     if let Some(control) = control {
         control.close(&ended);
     }
     ended?;
+    if end == End::Upgrade {
+        return Err(upgrade::start_anew());
+    }
     if chatty {
         output::complain("fwshare: flushed and logged out");
     }
@@ -122,31 +196,36 @@ fn options(args: &LoginArgs) -> Options {
     }
 }
 
-/// Does what has to be undone in any case, until it is to end.
+/// Does what has to be undone in any case, until it is to end. `tend` is called every round, and
+/// says whether another process is to go on.
 fn serve(
     args: &LoginArgs,
     hosts: &mut Hosts,
     ports: Vec<Box<dyn ohci_raw::port::Port>>,
     stop: &Stop,
-    mut look: impl FnMut(),
+    service: &mut Service,
+    mut tend: impl FnMut(&Hosts, &mut Service) -> bool,
     show: impl FnOnce(&Hosts) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<End, Failure> {
     for port in ports {
         hosts.log_in(port)?;
         if stop.wait(Duration::ZERO) {
-            return Ok(());
+            return Ok(End::Stop);
         }
     }
     hosts.export(&args.exports)?;
     show(hosts).map_err(Failure::with_data_shown)?;
+    service.ready(&hosts.status());
     if args.bus.bus.runs_by_itself() {
-        return Ok(());
+        return Ok(End::Stop);
     }
     while !stop.wait(ROUND) {
         hosts.check().map_err(Failure::with_data_shown)?;
-        look();
+        if tend(hosts, service) {
+            return Ok(End::Upgrade);
+        }
     }
-    Ok(())
+    Ok(End::Stop)
 }
 
 fn check(exports: &[ExportSpec]) -> Result<(), Failure> {

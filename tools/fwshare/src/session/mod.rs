@@ -11,6 +11,7 @@ mod note;
 mod query;
 mod worker;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -30,6 +31,7 @@ pub(crate) use query::query_logins;
 
 use self::export::ExportedDisk;
 use self::worker::{Outlets, Worker};
+use crate::service::Turning;
 
 /// How long the end of a session may take: a flush of a large cache, and a logout.
 const STOP_PATIENCE: Duration = Duration::from_secs(90);
@@ -163,6 +165,7 @@ pub(crate) struct Session {
     waker: Waker,
     info: Info,
     watch: Watch,
+    turns: Arc<AtomicU64>,
     read_only: bool,
     ended: Receiver<Verdict<()>>,
     thread: Option<JoinHandle<()>>,
@@ -185,11 +188,13 @@ impl Session {
         let range = port.allocate(Initiator::range_length(&config))?;
         let waker = port.waker();
         let watch = Watch::default();
+        let turns = Arc::<AtomicU64>::default();
         let (orders, incoming) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         let (end, ended) = mpsc::channel();
         let outlets = Outlets {
             watch: watch.clone(),
+            turns: Arc::clone(&turns),
             note: options.note.clone(),
         };
         let worker = Worker::new(port, config, quirks, range, incoming, outlets)?;
@@ -209,6 +214,7 @@ impl Session {
             waker,
             info,
             watch,
+            turns,
             read_only: options.read_only,
             ended,
             thread: Some(thread),
@@ -272,5 +278,15 @@ impl Session {
             thread.join().map_err(|_| SessionError::Died)?;
         }
         verdict
+    }
+}
+
+impl Turning for Session {
+    fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    fn poke(&self) {
+        self.waker.wake();
     }
 }
