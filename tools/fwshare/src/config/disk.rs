@@ -171,7 +171,6 @@ impl Disk {
             unbind_kernel: options.unbind_kernel.unwrap_or(command.unbind_kernel),
             assemble: options.assemble.unwrap_or(command.assemble),
             wait,
-            config: None,
             ..command.clone()
         }
     }

@@ -111,7 +111,7 @@ fn each_mistake_is_told_with_its_line_and_column() {
         ("wait = 86401", 8, "from 0 to 86400"),
         ("guid = \"0030e000000001fa\"", 1, "duplicate key"),
         ("shared = true # twice", 1, "duplicate key"),
-        ("name = \"a", 8, "string"),
+        ("name = \"a", 10, "invalid basic string"),
         ("name 1", 6, ""),
         (
             "[[disk]]\nguid = \"0030e000000001fa\"\nlun = 0\nshared = true",
