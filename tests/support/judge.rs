@@ -43,6 +43,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("sg_decode_sense", "sg3-utils"),
     ("sg_inq", "sg3-utils"),
     ("sg_vpd", "sg3-utils"),
+    ("systemd-analyze", "systemd"),
     ("testlibraw", "libraw1394-tools"),
     ("tshark", "tshark"),
     ("udevadm", "udev"),

@@ -185,6 +185,16 @@ impl Lab {
         counters[counter].as_u64().expect("a counter")
     }
 
+    /// The bus's process.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    #[must_use]
+    pub fn bus_process(&self) -> u32 {
+        self.bus.as_ref().expect("a bus").id()
+    }
+
     /// Sends the bus's process a signal, by name, and waits for its end.
     ///
     /// # Panics

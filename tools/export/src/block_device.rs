@@ -50,4 +50,20 @@ pub trait HostExport: Debug + Send {
     ///
     /// Returns how many requests were not waited for.
     fn stop(self: Box<Self>, grace: std::time::Duration) -> usize;
+
+    /// Whether [`leave`](Self::leave) can do what it says. So that it is known before anything
+    /// is undone.
+    fn can_be_left(&self) -> bool {
+        false
+    }
+
+    /// Lets what is under way end, at most so long, and goes away without the device: it stays
+    /// attached, and what is asked of it waits for the process that takes it over.
+    ///
+    /// Returns whether it was left so. If not it was taken away, as by [`stop`](Self::stop), which
+    /// is what a device does that knows nothing of this.
+    fn leave(self: Box<Self>, grace: std::time::Duration) -> bool {
+        self.stop(grace);
+        false
+    }
 }

@@ -114,7 +114,7 @@ pub(crate) enum Verb {
     Completions(CompletionsArgs),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct BusArgs {
     /// Where the bus is: a folder of nodes, emulated[:KEY=VALUE,...] or replay:FILE
     #[arg(long, value_name = "BUS", default_value = "/dev", long_help = BUS_HELP)]
@@ -160,11 +160,38 @@ pub(crate) struct ScanArgs {
 /// What it found, the login ID, the size and the addresses of its exports are printed as soon as
 /// the disk can be used; with --json as one line. Without --export the login is held and nothing
 /// else.
-#[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("kind").required(true).args(["shared", "exclusive"]))]
+///
+/// With --config what is to be done stands in a file, fwshare.toml(5), for one disk by its name or
+/// GUID, or for all of them. Of several disks each has a process of its own; the first signal ends
+/// all of them in good order.
+///
+/// Under systemd it tells when the disk can be used, and how things are. SIGUSR2 makes it start
+/// itself anew, from the file that it was started from, for an upgrade: requests under way end,
+/// the disk is flushed and given back, and the block devices stay for the new process. It is
+/// refused, and nothing happens, if there is an export that cannot be left.
+#[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("kind").required(true).args(["shared", "exclusive", "config"]))]
 pub(crate) struct LoginArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
+    /// The logical unit: GUID[:LUN], fwN[:LUN] or /dev/fwN[:LUN]; with --config a disk's name, too
+    ///
+    /// Of a GUID the first digits are enough, as long as only one device has them; `eui.` or `0x`
+    /// may stand before it. Without :LUN it is the device's only disk. With only one disk on the
+    /// bus, TARGET may be left out. With --config it may be left out for all disks of the file.
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    /// Do what stands in a file; without =FILE in /etc/fwshare/fwshare.toml
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = crate::config::PATH,
+        conflicts_with_all = [
+            "exports", "read_only", "serialize_io", "replacement_timeout", "unbind_kernel",
+            "assemble",
+        ],
+    )]
+    pub(crate) config: Option<std::path::PathBuf>,
     /// Let other hosts log in too
     ///
     /// They write to the same disk at the same time. Only a file system made for that, or a
@@ -215,6 +242,25 @@ pub(crate) struct LoginArgs {
     /// /sys/bus/firewire/drivers/firewire_sbp2/bind
     #[arg(long)]
     pub(crate) unbind_kernel: bool,
+    /// Wait for a disk that is not plugged in yet, at most so long
+    ///
+    /// Without =SECONDS as long as it takes. What is on the bus is looked at when a node comes or
+    /// goes. Once logged in, an unplugged disk is waited for in any case: requests wait for
+    /// --replacement-timeout and fail then, and the disk is served again when it is back.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "infinity",
+        value_parser = wait,
+    )]
+    pub(crate) wait: Option<Wait>,
+    /// Let LVM, md, bcache, multipath and desktops assemble and mount what is on the disk
+    ///
+    /// Unless asked they are kept from it, because other hosts write to it, too.
+    #[arg(long)]
+    pub(crate) assemble: bool,
     #[command(flatten)]
     pub(crate) sysfs: SysfsArgs,
     #[command(flatten)]
@@ -288,14 +334,14 @@ pub(crate) struct LoginsArgs {
     pub(crate) json: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct SysfsArgs {
     /// Where the kernel tells of its devices, if not in /sys: for tests
     #[arg(long, value_name = "FOLDER", hide = true)]
     pub(crate) sysfs: Option<std::path::PathBuf>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct RunDirArgs {
     /// Where running logins can be reached
     ///
@@ -525,6 +571,21 @@ pub(crate) enum OnOff {
     Off,
 }
 
+/// How long a disk is waited for that is not there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wait {
+    Forever,
+    AtMost(Duration),
+}
+
+/// What stands behind `--wait=`.
+pub(crate) fn wait(text: &str) -> Result<Wait, String> {
+    match text {
+        "infinity" => Ok(Wait::Forever),
+        _ => seconds(text).map(Wait::AtMost),
+    }
+}
+
 /// A size of a logical block that disks have.
 fn sector(text: &str) -> Result<u32, String> {
     let sector = SECTORS.into_iter().find(|size| size.to_string() == text);
@@ -541,7 +602,7 @@ fn logins(text: &str) -> Result<usize, String> {
 }
 
 /// A number of seconds up to a day.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const DAY: u64 = 86_400;
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
@@ -606,7 +667,8 @@ mod tests {
             "login --shared --replacement-timeout 86401",
             "login --shared --replacement-timeout 1.5",
             "login --shared --bus emulated:hosts=0",
-            "login --shared xyz",
+            "login --shared --wait=-1",
+            "login --shared --wait=1.5",
             "logins fw1:x",
             "status --watch=0",
             "status --watch=3601",
@@ -644,6 +706,25 @@ mod tests {
         assert_eq!(reset("reset 0030 --target"), (Reset::Target, false));
         assert_eq!(reset("reset --bus 0030"), (Reset::Bus, false));
         assert_eq!(reset("reset 0030 --bus=lab/host0"), (Reset::Bus, true));
+    }
+
+    #[test]
+    fn a_configuration_stands_for_all_options_that_it_has() {
+        for line in [
+            "login --config --shared",
+            "login --config --export nbd:unix:/x",
+            "login --config --serialize-io on",
+            "login --config --replacement-timeout 120",
+            "login --config --assemble",
+        ] {
+            assert_eq!(kind(line), ErrorKind::ArgumentConflict, "{line}");
+        }
+        let Verb::Login(args) = parse("login --config=/x --wait disk").unwrap().verb else {
+            panic!("a login");
+        };
+        assert_eq!(args.config.as_deref(), Some(std::path::Path::new("/x")));
+        assert_eq!(args.target.as_deref(), Some("disk"));
+        assert_eq!(args.wait, Some(Wait::Forever));
     }
 
     #[test]

@@ -47,6 +47,26 @@ impl ExportChoice {
             Self::This(spec) => Some(spec),
         }
     }
+
+    /// Whether it is the same place as one of those. A port that the system is to choose is not,
+    /// and each `auto` gets a place of its own.
+    pub(crate) fn is_among(&self, others: &[Self]) -> bool {
+        let chosen_later = match self {
+            Self::Auto => true,
+            Self::This(ExportSpec::Nbd(Endpoint::Tcp { port, .. })) => *port == 0,
+            Self::This(_) => false,
+        };
+        !chosen_later && others.contains(self)
+    }
+}
+
+impl std::fmt::Display for ExportChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::This(spec) => spec.fmt(f),
+        }
+    }
 }
 
 impl FromStr for ExportChoice {

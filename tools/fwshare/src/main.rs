@@ -4,10 +4,12 @@
 mod bus;
 mod cli;
 mod company;
+mod config;
 mod control;
 mod device;
 mod error;
 mod export_spec;
+mod journal;
 mod kernel_driver;
 mod login;
 mod logins;
@@ -19,6 +21,7 @@ mod rom;
 mod rom_verb;
 mod scan;
 mod serve;
+mod service;
 mod session;
 mod setup;
 mod signals;
@@ -32,6 +35,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::bus::Taping;
 use crate::cli::{Cli, Verb, Verbosity};
@@ -87,14 +92,15 @@ fn run(cli: &Cli, taping: &Taping) -> (Result<(), Failure>, bool) {
 }
 
 fn report(failure: &Failure, json: bool) {
-    output::complain(&format!("fwshare: {failure}"));
+    output::complain_of_error(&format!("fwshare: {failure}"));
     if json && !failure.is_data_shown() {
         // It failed already.
         let _ = output::print_json(&failure.to_json());
     }
 }
 
-/// Sends what is logged to standard error.
+/// Sends what is logged to standard error, and where that is the journal, to it by its own
+/// protocol.
 fn log(verbosity: &Verbosity) {
     let level = match (verbosity.quiet, verbosity.verbose) {
         (true, _) => "error",
@@ -104,6 +110,13 @@ fn log(verbosity: &Verbosity) {
         (false, _) => "trace",
     };
     let filter = EnvFilter::try_from_env("FWSHARE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    if journal::open() {
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(journal::Layer)
+            .init();
+        return;
+    }
     let colours = io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()

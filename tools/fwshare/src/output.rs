@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use serde::Serialize;
 
 use crate::error::{Exit, Failure};
+use crate::journal::{self, Priority};
 use crate::terminal;
 
 /// Writes to standard output, at once. A reader that has seen enough and closes its end is no
@@ -41,10 +42,22 @@ pub(crate) fn print_json(object: &impl Serialize) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
-/// Writes to standard error. There is nobody to tell if that fails.
+/// Writes to standard error, or to the journal behind it. There is nobody to tell if that fails.
 pub(crate) fn complain(text: &str) {
-    let text = format!("{}\n", harmless(text));
-    let _ = terminal::beside_the_live_line(|| io::stderr().write_all(text.as_bytes()));
+    complain_with(Priority::Notice, text);
+}
+
+/// The same, of the failure for which the process ends.
+pub(crate) fn complain_of_error(text: &str) {
+    complain_with(Priority::Error, text);
+}
+
+fn complain_with(priority: Priority, text: &str) {
+    let text = harmless(text);
+    if !journal::say(priority, &text) {
+        let text = format!("{text}\n");
+        let _ = terminal::beside_the_live_line(|| io::stderr().write_all(text.as_bytes()));
+    }
 }
 
 /// The text without what a terminal would obey: it may be somebody else's, out of a file.

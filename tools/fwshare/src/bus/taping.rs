@@ -32,6 +32,11 @@ impl Taping {
         }
     }
 
+    /// Whether all is recorded.
+    pub(crate) const fn is_recording(&self) -> bool {
+        self.record.is_some()
+    }
+
     /// Puts a recorder before each port, if it is to be recorded.
     pub(super) fn tape(&self, buses: Vec<Bus>) -> Result<Vec<Bus>, Failure> {
         let Some((path, command)) = &self.record else {

@@ -135,17 +135,37 @@ impl Exports {
         self.settle();
     }
 
+    /// Which of them another process could not go on with, and why. A socket to which nobody is
+    /// connected is none of them: the next client will not see a difference.
+    pub(super) fn not_to_be_left(&self) -> Vec<String> {
+        let others = self.others.iter().filter(|export| !export.can_be_left());
+        let others = others.map(|export| format!("{} ends with this process", export.name()));
+        let clients = self
+            .server
+            .as_ref()
+            .map_or(0, |server| server.export().counters().read().clients);
+        let clients = (clients > 0).then(|| format!("{clients} NBD clients are connected"));
+        clients.into_iter().chain(others).collect()
+    }
+
+    /// Lets requests under way end, and leaves the devices attached, for another process to take
+    /// over.
+    pub(super) fn leave(self) {
+        if let Some(server) = self.server {
+            stop_server(server);
+        }
+        for export in self.others {
+            let name = export.name();
+            if !export.leave(GRACE) {
+                tracing::warn!("{name} could not be left, and is made anew");
+            }
+        }
+    }
+
     /// Lets the clients finish, and takes all away.
     pub(super) fn stop(self) {
         if let Some(server) = self.server {
-            let report = server.stop(GRACE);
-            if report.cut_off > 0 {
-                tracing::warn!(
-                    "{} clients were cut off, {} of their requests unanswered",
-                    report.cut_off,
-                    report.unanswered
-                );
-            }
+            stop_server(server);
         }
         for export in self.others {
             let name = export.name();
@@ -154,6 +174,17 @@ impl Exports {
                 tracing::warn!("{unanswered} requests to {name} were not answered");
             }
         }
+    }
+}
+
+fn stop_server(server: Server) {
+    let report = server.stop(GRACE);
+    if report.cut_off > 0 {
+        tracing::warn!(
+            "{} clients were cut off, {} of their requests unanswered",
+            report.cut_off,
+            report.unanswered
+        );
     }
 }
 

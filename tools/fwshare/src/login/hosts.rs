@@ -136,6 +136,38 @@ impl Hosts {
         Ok(())
     }
 
+    /// The sessions, of which each may be stuck.
+    pub(super) fn sessions(&self) -> Vec<&Session> {
+        self.hosts.iter().map(|host| &host.session).collect()
+    }
+
+    /// How things are, in a line.
+    pub(super) fn status(&self) -> String {
+        let name = &self.name;
+        let mut watches = self.hosts.iter().map(|host| host.session.watch());
+        if !watches.all(|watch| watch.state().login_id.is_some()) {
+            return format!("{name}: not logged in now; requests wait for the disk");
+        }
+        let exports = self.hosts.iter().flat_map(|host| host.exports.uris());
+        let exports: Vec<_> = exports.collect();
+        match exports[..] {
+            [] => format!("{name}: logged in"),
+            _ => format!("{name}: served at {}", exports.join(", ")),
+        }
+    }
+
+    /// Which exports another process could not go on with, and why.
+    pub(super) fn not_to_be_left(&self) -> Vec<String> {
+        let exports = self.hosts.iter().map(|host| &host.exports);
+        exports.flat_map(Exports::not_to_be_left).collect()
+    }
+
+    /// Leaves the block devices to another process, flushes, and logs out. Goes on where something
+    /// fails, and tells the first failure.
+    pub(super) fn hand_over(self) -> Result<(), Failure> {
+        self.end(Exports::leave, true)
+    }
+
     /// Looks whether all sessions live.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
         let ended = self.hosts.iter().enumerate().find_map(|(index, host)| {
@@ -158,15 +190,18 @@ impl Hosts {
             exports, session, ..
         } in &mut self.hosts
         {
-            exports
-                .let_go_of_devices(|| session.is_alive() && !by_force.load(Ordering::Relaxed));
+            exports.let_go_of_devices(|| session.is_alive() && !by_force.load(Ordering::Relaxed));
         }
         if ask {
             self.hosts.iter().for_each(|host| host.session.hurry());
         }
+        self.end(Exports::stop, ask)
+    }
+
+    fn end(self, exports_end: fn(Exports), ask: bool) -> Result<(), Failure> {
         let mut sessions = Vec::new();
         for host in self.hosts {
-            host.exports.stop();
+            exports_end(host.exports);
             sessions.push(host.session);
         }
         let mut result = Ok(());

@@ -6,45 +6,84 @@ mod exports;
 mod failure;
 mod hosts;
 mod live;
+mod several;
 mod shown;
+mod source;
 mod steps;
+mod upgrade;
+mod wait;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use sbp2::wire::MaxPayload;
+use ohci_raw::port::Port;
 
 use self::hosts::Hosts;
 use self::live::Live;
 use self::shown::Shown;
+use self::source::source;
 use self::steps::Steps;
-use crate::bus::{self, BusSpec, Taping};
+use crate::bus::{BusSpec, Taping};
 use crate::cli::{LoginArgs, OnOff};
-use crate::control::{self, Board, Control, Ending, HostStatus, Source, Status};
-use crate::device::{self, Place};
+use crate::config::Config;
+use crate::control::{self, Board, Control, Ending};
+use crate::device::{self, TargetSpec};
 use crate::error::{Exit, Failure};
 use crate::export_spec::{ExportChoice, ExportSpec};
+use crate::journal;
 use crate::kernel_driver::{Aside, Sysfs};
 use crate::output;
+use crate::service::Service;
 use crate::session::Options;
 use crate::signals::Stop;
-use crate::words::rfc3339;
 
 /// How often it is looked whether all sessions live.
 const ROUND: Duration = Duration::from_millis(250);
 
-/// Logs in, serves, and logs out. `chatty`: progress goes to standard error.
+/// Why the disk is not served any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// For good.
+    Stop,
+    /// For another process to go on.
+    Upgrade,
+}
+
+/// Logs in as the command line or the configuration says. `chatty`: progress goes to standard
+/// error.
 pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
+    let Some(path) = &args.config else {
+        return one(args, chatty, taping);
+    };
+    let config = Config::read(path)?;
+    match (&args.target, config.disks()) {
+        (Some(wanted), _) => one(&config.disk(wanted)?.login(args), chatty, taping),
+        (None, [only]) => one(&only.login(args), chatty, taping),
+        (None, _) => several::run(&config, chatty),
+    }
+}
+
+/// Logs in, serves, and logs out.
+fn one(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
     check(&args.exports)?;
+    let target = args.target.as_deref().map(str::parse::<TargetSpec>);
+    let target = target
+        .transpose()
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let stop = Stop::on_signals("logging out")?;
-    let mut buses = bus::open(&args.bus.bus, taping)?;
-    let found = device::survey(&mut buses)?;
-    let place = device::logical_unit(&found, args.target.target.as_ref(), &args.bus.bus)?;
+    let anew = upgrade::Wish::on_signal()?;
+    let mut service = Service::new();
+    let found = wait::survey(args, target.as_ref(), taping, &stop, &mut service, chatty)?;
+    let Some((mut buses, found)) = found else {
+        return Ok(());
+    };
+    let place = device::logical_unit(&found, target.as_ref(), &args.bus.bus)?;
     if !place.device_type().is_disk() {
         let message = format!("{} is no disk but {}", place.name(), place.device_type());
         return Err(Failure::new(Exit::NoSuchDevice, message));
     }
+    journal::is_about(place.found.node.eui64, place.lun());
     let sysfs = Sysfs::of(&args.bus.bus, args.sysfs.sysfs.as_deref());
     let node = &place.found.node;
     // Given back to the kernel after everything else.
@@ -63,7 +102,7 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
     // An emulated bus ends with this process.
     let is_emulated = matches!(args.bus.bus, BusSpec::Emulated(_));
     let notes = run_folder.clone().filter(|_| !is_emulated);
-    let mut hosts = Hosts::new(&place, options(args), notes, false);
+    let mut hosts = Hosts::new(&place, options(args), notes, args.assemble);
     if let Some(folder) = &run_folder {
         hosts.describe_devices_in(device_properties::Folder::of(folder));
     }
@@ -75,12 +114,27 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
     let live = Live::new(chatty && !args.json);
     let steps = Steps::new(args, ports.len());
     steps.found(&place)?;
-    let look = |hosts: &Hosts| {
+    let tend = |hosts: &Hosts, service: &mut Service| {
         aside.look();
         board.show(hosts.served());
         live.show(hosts);
+        service.are_alive(&hosts.sessions());
+        service.status(&hosts.status());
+        if !anew.has_come() {
+            return false;
+        }
+        let checked = upgrade::check(args, taping, hosts);
+        if let Err(failure) = &checked {
+            output::complain(&format!("fwshare: {failure}"));
+        }
+        checked.is_ok()
     };
-    let served = serve(args, &exports, &mut hosts, ports, &stop, &steps, look, |hosts| {
+    let beside = Beside {
+        stop: &stop,
+        service: &mut service,
+        steps: &steps,
+    };
+    let served = serve(args, &exports, &mut hosts, ports, beside, tend, |hosts| {
         let replayed = matches!(args.bus.bus, BusSpec::Replay { .. });
         if !replayed {
             board.show(hosts.served());
@@ -109,62 +163,33 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
         Ok(())
     });
     drop(live);
-    if chatty && served.is_ok() {
-        output::complain("fwshare: stopping; a second signal does not wait for clients and disk");
+    let end = served.as_ref().map_or(End::Stop, |end| *end);
+    match end {
+        End::Stop => service.stopping(),
+        End::Upgrade => service.reloading(),
     }
-    let left = hosts.leave(!args.bus.bus.runs_by_itself() || served.is_err(), &by_force);
+    if chatty && served.is_ok() {
+        output::complain(match end {
+            End::Stop => "fwshare: stopping; a second signal does not wait for clients and disk",
+            End::Upgrade => "fwshare: starting anew; the block devices stay",
+        });
+    }
+    let left = match end {
+        End::Stop => hosts.leave(!args.bus.bus.runs_by_itself() || served.is_err(), &by_force),
+        End::Upgrade => hosts.hand_over(),
+    };
     let ended = served.and(left);
     if let Some(control) = control {
         control.close(&ended);
     }
     ended?;
+    if end == End::Upgrade {
+        return Err(upgrade::start_anew());
+    }
     if chatty {
         output::complain("fwshare: flushed and logged out");
     }
     Ok(())
-}
-
-/// What this login tells of itself.
-fn source(args: &LoginArgs, place: &Place<'_>, hosts: &Hosts, board: Board) -> Source {
-    let (mut watches, mut resetters) = (Vec::new(), Vec::new());
-    let hosts = hosts.views().map(|view| {
-        watches.push(view.watch);
-        resetters.push(view.resetter);
-        HostStatus {
-            guid: view.guid.as_ref().map(ToString::to_string),
-            exports: view.uris,
-            devices: view.devices,
-            ..HostStatus::default()
-        }
-    });
-    let target = place.target();
-    let max_payload = MaxPayload::negotiate(target.speed, target.host_max_rec);
-    let quirks = place.unit.quirks();
-    let status = Status {
-        pid: std::process::id(),
-        target: place.name(),
-        description: place.found.texts(),
-        bus: args.bus.bus.to_string(),
-        node: place.found.node.name.clone(),
-        speed: target.speed.to_string(),
-        max_payload: max_payload.bytes(),
-        exclusive: args.exclusive,
-        serialize_io: args.serialize_io == OnOff::On,
-        quirks: quirks
-            .iter_names()
-            .map(|(name, _)| name.to_owned())
-            .collect(),
-        started: rfc3339(SystemTime::now()),
-        uptime_s: 0,
-        hosts: hosts.collect(),
-    };
-    Source {
-        status,
-        start: Instant::now(),
-        watches,
-        resetters,
-        board,
-    }
 }
 
 fn options(args: &LoginArgs) -> Options {
@@ -177,42 +202,49 @@ fn options(args: &LoginArgs) -> Options {
     }
 }
 
-/// Does what has to be undone in any case, until it is to end.
+/// What goes on beside the hosts.
+struct Beside<'a> {
+    stop: &'a Stop,
+    service: &'a mut Service,
+    steps: &'a Steps<'a>,
+}
+
+/// Does what has to be undone in any case, until it is to end. `tend` is called every round, and
+/// says whether another process is to go on.
 fn serve(
     args: &LoginArgs,
     exports: &[ExportSpec],
     hosts: &mut Hosts,
-    ports: Vec<Box<dyn ohci_raw::port::Port>>,
-    stop: &Stop,
-    steps: &Steps<'_>,
-    mut look: impl FnMut(&Hosts),
+    ports: Vec<Box<dyn Port>>,
+    beside: Beside<'_>,
+    mut tend: impl FnMut(&Hosts, &mut Service) -> bool,
     show: impl FnOnce(&Hosts) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<End, Failure> {
     for port in ports {
         hosts.log_in(port)?;
-        steps.logged_in(hosts)?;
-        if stop.wait(Duration::ZERO) {
-            return Ok(());
+        beside.steps.logged_in(hosts)?;
+        if beside.stop.wait(Duration::ZERO) {
+            return Ok(End::Stop);
         }
     }
     hosts.export(exports)?;
     show(hosts).map_err(Failure::with_data_shown)?;
+    beside.service.ready(&hosts.status());
     if args.bus.bus.runs_by_itself() {
-        return Ok(());
+        return Ok(End::Stop);
     }
-    while !stop.wait(ROUND) {
+    while !beside.stop.wait(ROUND) {
         hosts.check().map_err(Failure::with_data_shown)?;
-        look(hosts);
+        if tend(hosts, beside.service) {
+            return Ok(End::Upgrade);
+        }
     }
-    Ok(())
+    Ok(End::Stop)
 }
 
 fn check(exports: &[ExportChoice]) -> Result<(), Failure> {
-    use fwshare_export::nbd::Endpoint;
-    let exports: Vec<_> = exports.iter().filter_map(ExportChoice::spec).collect();
     for (index, export) in exports.iter().enumerate() {
-        let chosen_later = matches!(export, ExportSpec::Nbd(Endpoint::Tcp { port: 0, .. }));
-        if !chosen_later && exports[..index].contains(export) {
+        if export.is_among(&exports[..index]) {
             let message = format!("--export {export} is given twice");
             return Err(Failure::new(Exit::Usage, message)
                 .advise("one export serves any number of clients"));

@@ -17,6 +17,7 @@ mod watch;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub(crate) use watch::{State, Watch};
 
 use self::export::ExportedDisk;
 use self::worker::{Outlets, Worker};
+use crate::service::Turning;
 
 /// How long the end of a session may take: a flush of a large cache, and a logout.
 const STOP_PATIENCE: Duration = Duration::from_secs(90);
@@ -149,6 +151,7 @@ pub(crate) struct Session {
     waker: Waker,
     info: Info,
     watch: Watch,
+    turns: Arc<AtomicU64>,
     read_only: bool,
     ended: Receiver<Verdict<()>>,
     thread: Option<JoinHandle<()>>,
@@ -171,11 +174,13 @@ impl Session {
         let range = port.allocate(Initiator::range_length(&config))?;
         let waker = port.waker();
         let watch = Watch::new();
+        let turns = Arc::<AtomicU64>::default();
         let (orders, incoming) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         let (end, ended) = mpsc::channel();
         let outlets = Outlets {
             watch: watch.clone(),
+            turns: Arc::clone(&turns),
             note: options.note.clone(),
         };
         let worker = Worker::new(port, config, quirks, range, incoming, outlets)?;
@@ -195,6 +200,7 @@ impl Session {
             waker,
             info,
             watch,
+            turns,
             read_only: options.read_only,
             ended,
             thread: Some(thread),
@@ -275,5 +281,15 @@ impl Session {
             thread.join().map_err(|_| SessionError::Died)?;
         }
         verdict
+    }
+}
+
+impl Turning for Session {
+    fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    fn poke(&self) {
+        self.waker.wake();
     }
 }

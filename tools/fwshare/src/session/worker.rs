@@ -1,6 +1,8 @@
 //! The thread of a session.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use sbp2::unit::Quirks;
 
 use super::export::{in_blocks, in_words, is_whole_blocks};
 use super::{Info, Note, Order, Reset, SessionError, State, Watch, input, reset};
+use crate::journal;
 
 /// How long a session that is to end waits for a login that is lost: longer than it takes to plug
 /// a bridge in again.
@@ -53,6 +56,8 @@ pub(super) struct Worker {
 /// Where a session shows how it is.
 pub(super) struct Outlets {
     pub(super) watch: Watch,
+    /// How often the thread has turned: not at all while it is stuck.
+    pub(super) turns: Arc<AtomicU64>,
     pub(super) note: Option<Note>,
 }
 
@@ -98,6 +103,9 @@ impl Worker {
     ) -> Result<Self, SessionError> {
         let mut disk = Disk::new(config, quirks, range)?;
         let generation = announce(&mut *port, &mut disk)?;
+        if let Some(generation) = generation {
+            journal::is_in(generation);
+        }
         Ok(Self {
             generation,
             port,
@@ -130,10 +138,12 @@ impl Worker {
                 continue;
             }
             self.show();
+            self.outlets.turns.fetch_add(1, Ordering::Relaxed);
             let due = self.disk.poll_timeout().map(|due| due - self.port.now());
             if let Some(event) = self.port.next_event(due)? {
                 if let Event::BusReset(reset) = &event {
                     self.generation = Some(reset.generation);
+                    journal::is_in(reset.generation);
                 }
                 let now = self.port.now();
                 self.disk.handle(event, now);
