@@ -43,16 +43,16 @@ impl Folder {
     /// Removes what dead processes have left behind, except for devices that a process to come may
     /// take over.
     pub(super) fn tidy(&self) {
-        match self.remove_left_behind() {
-            Ok(names) => names.iter().for_each(|name| tell_udev(name)),
-            Err(error) => tracing::debug!(folder = %self.0.display(), %error, "cannot be tidied"),
+        let mut removed = Vec::new();
+        if let Err(error) = self.remove_left_behind(&mut removed) {
+            tracing::debug!(folder = %self.0.display(), %error, "cannot be tidied");
         }
+        removed.iter().for_each(|name| tell_udev(name));
     }
 
-    fn remove_left_behind(&self) -> io::Result<Vec<String>> {
-        let mut removed = Vec::new();
+    fn remove_left_behind(&self, removed: &mut Vec<String>) -> io::Result<()> {
         if !self.0.is_dir() {
-            return Ok(removed);
+            return Ok(());
         }
         let _alone = self.lock()?;
         for entry in fs::read_dir(&self.0)? {
@@ -66,7 +66,7 @@ impl Folder {
                 removed.push(name);
             }
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Writes the file of a device, as one.

@@ -199,6 +199,12 @@ FWSHARE_LUN=1
 FWSHARE_ASSEMBLE=0
 ";
         assert_eq!(text, expected);
+        let asked = Identity {
+            assemble: true,
+            ..identity()
+        };
+        let expected = expected.replace("ASSEMBLE=0", "ASSEMBLE=1");
+        assert_eq!(properties(&asked, &info()), expected);
     }
 
     #[test]
