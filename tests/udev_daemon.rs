@@ -47,11 +47,15 @@ put 4240 '\010'
 
 ready() { grep -q ready "$1/said"; }
 login() {
-  "$2" login --shared --bus "emulated:image=$image,guid=00a0b0c0d0e0f000" \
-    --export "file:$1/disk,loop" > "$1/said" 2>&1 &
+  folder=$1
+  command=$2
+  shift 2
+  "$command" login --shared --bus "emulated:image=$image,guid=00a0b0c0d0e0f000" "$@" \
+    > "$folder/said" 2>&1 &
   login=$!
-  within ready "$1" || { cat "$1/said"; exit 1; }
+  within ready "$folder" || { cat "$folder/said"; exit 1; }
 }
+serve() { login "$1" "$2" --export "file:$1/disk,loop"; }
 logout() {
   kill "$login"
   wait "$login" || { cat "$1/said"; exit 1; }
@@ -59,7 +63,7 @@ logout() {
 linked() { [ -b /dev/disk/by-id/firewire-00a0b0c0d0e0f000-0 ]; }
 unlinked() { ! linked; }
 
-login "$@"
+serve "$@"
 ! within linked || echo linked=yes
 udevadm settle
 for file in /run/fwshare/devices/*; do
@@ -68,10 +72,23 @@ done
 logout "$1"
 ! within unlinked || echo unlinked=yes
 udevadm settle
+
+# One that is killed says nothing, and its device keeps its name until the next login.
+serve "$@"
+within linked
+kill -KILL "$login"
+wait "$login" || :
+losetup --detach "/dev/$(ls /run/fwshare/devices)"
+udevadm settle
+! linked || echo left=yes
+login "$1" "$2"
+! within unlinked || echo tidied=yes
+logout "$1"
+
 [ ! -e /run/assembled ] || echo assembled=with
 rm "$1/rules/60-zz-fwshare-disks.rules"
 udevadm control --reload
-login "$@"
+serve "$@"
 ! within [ -e /run/assembled ] || echo assembled=without
 logout "$1"
 udevadm control --exit
@@ -93,6 +110,7 @@ fn daemon() -> Option<&'static str> {
 /// What the test needs. `None`: skip it, the user has been told.
 fn needed() -> Option<(Judge, &'static str)> {
     judge("udevadm")?;
+    judge("losetup")?;
     let unshare = judge("unshare")?;
     if !needs_root() || !needs_fuse() {
         return None;
@@ -139,6 +157,8 @@ fn the_first_event_of_a_disk_finds_who_it_is_and_the_last_takes_its_name_away() 
         "ID_FS_TYPE=fwshare_hidden",
         "ID_FS_UUID=30313233-3435-3637-3839-616263646566",
         "unlinked=yes",
+        "left=yes",
+        "tidied=yes",
         "assembled=without",
     ] {
         assert!(has(line), "{line}: {said}");
