@@ -126,6 +126,26 @@ fn wait_until_alone(server: &Server) {
 }
 
 #[test]
+fn clients_are_counted_where_they_came() {
+    let folder = folder();
+    let paths = ["a", "b"].map(|name| folder.path().join(name));
+    let endpoints = paths.clone().map(Endpoint::Unix);
+    let server = Server::start(Export::new(memory()).unwrap(), &endpoints).unwrap();
+    assert_eq!(server.clients(), [0, 0]);
+    let first = client(&paths[1]);
+    let second = [client(&paths[0]), client(&paths[1])];
+    assert_eq!(server.clients(), [1, 2]);
+    drop(first);
+    let start = Instant::now();
+    while server.clients() != [1, 1] {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    drop(second);
+    assert_eq!(server.stop(PATIENCE), StopReport::default());
+}
+
+#[test]
 fn the_socket_is_for_its_user_alone_and_goes_with_the_server() {
     let folder = folder();
     let path = folder.path().join("disk");

@@ -9,6 +9,7 @@
 //! | `company` | kernel and `fwshare login` | our bridge |
 //! | `cluster` | `fwshare login` in two guests with OCFS2, one of which is killed | our bridge |
 //! | `resets` | `fwshare login` twice, and kernel | our bridge |
+//! | `control` | `fwshare login`, and resets while it is used | our bridge, kernel |
 //! | `serve` | kernel | `fwshare serve` on a real `/dev/fw0` |
 //! | `setup` | kernel, as `fwshare setup-initramfs --now` tells it | our bridge |
 //!
@@ -18,6 +19,7 @@
 
 mod cluster;
 mod company;
+mod control;
 mod disk;
 mod firewire_sbp2;
 mod login;

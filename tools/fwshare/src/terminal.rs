@@ -5,6 +5,8 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nix::unistd::{getpgrp, tcgetpgrp};
+
 /// To the first column, and away with what is in the line.
 const CLEAR: &str = "\r\x1b[K";
 
@@ -62,8 +64,14 @@ impl LiveLine {
         (io::stderr().is_terminal() && !is_dumb).then_some(Self(()))
     }
 
-    /// Draws it, as much as fits.
+    /// Draws it, as much as fits; not while the terminal is somebody else's, as a shell's is that
+    /// has put this process into the background.
     pub(crate) fn show(&self, text: &str) {
+        if !is_ours() {
+            // What is in the last line now is the shell's, too.
+            lock().clear();
+            return;
+        }
         let columns = terminal_size::terminal_size_of(io::stderr());
         let columns = columns.map_or(80, |(width, _)| usize::from(width.0));
         let text = fit(text, columns);
@@ -83,6 +91,11 @@ impl Drop for LiveLine {
             drawn.clear();
         }
     }
+}
+
+/// Whether this process is in the foreground of the terminal.
+fn is_ours() -> bool {
+    tcgetpgrp(io::stderr()).is_ok_and(|foreground| foreground == getpgrp())
 }
 
 /// What fits into so many columns, but for the last one: some terminals begin a new line there.

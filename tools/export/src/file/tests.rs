@@ -128,3 +128,19 @@ fn the_file_is_gone_at_the_end_also_while_it_is_open() {
     assert_eq!(Box::new(export).stop(Duration::from_secs(5)), 0);
     assert!(!path.exists());
 }
+
+#[test]
+fn it_is_known_how_often_the_file_is_open() {
+    let disk = Arc::new(MemoryDisk::new(4096, 512));
+    let Some((_folder, export)) = export(&disk) else {
+        return;
+    };
+    assert_eq!(export.clients(), Some(0));
+    let files = [open(&export), open(&export)];
+    assert_eq!(export.clients(), Some(2));
+    drop(files);
+    // The kernel tells of it when it has the time.
+    while export.clients() != Some(0) {
+        std::thread::yield_now();
+    }
+}

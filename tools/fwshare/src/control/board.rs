@@ -10,7 +10,7 @@ use super::message::Device;
 pub(crate) struct Served {
     /// How many use each export, for those that can tell.
     pub(crate) clients: BTreeMap<String, usize>,
-    /// The block devices that are attached.
+    /// The block devices.
     pub(crate) devices: Vec<Device>,
 }
 

@@ -72,12 +72,11 @@ impl Exports {
         uris
     }
 
-    /// The block devices that are attached.
+    /// The block devices.
     pub(super) fn devices(&self) -> Vec<Device> {
         let devices = self.others.iter().filter_map(|export| {
-            let device = export.device().filter(|device| device.is_attached())?;
             Some(Device {
-                path: device.path().display().to_string(),
+                path: export.device()?.path().display().to_string(),
                 export: export.name(),
                 ..Device::default()
             })

@@ -41,10 +41,11 @@ fn look(args: &StatusArgs) -> Result<Shown, Failure> {
 
 /// A line for each host, or all there is to say if one target was asked for.
 fn text(args: &StatusArgs, logins: &[Status]) -> String {
-    if args.target.is_some() {
-        return detail::text(logins);
-    }
-    table::text(logins)
+    // What a bridge, a disk or an error says of itself is not for the terminal to obey.
+    output::harmless(&match args.target {
+        Some(_) => detail::text(logins),
+        None => table::text(logins),
+    })
 }
 
 /// What was refused, by kind. Empty on a healthy bus.

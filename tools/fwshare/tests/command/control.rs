@@ -1,5 +1,8 @@
 //! What can be asked of a login that runs, and what it does then.
 
+// Clippy lets tests unwrap, and does not know that this is part of them.
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::thread;
 

@@ -1,5 +1,8 @@
 //! The login at a terminal, judged by what tmux shows of it.
 
+// Clippy lets tests unwrap, and does not know that this is part of them.
+#![allow(clippy::unwrap_used)]
+
 use std::env;
 use std::fs;
 use std::io::{self, Write as _};
@@ -21,38 +24,54 @@ struct Tmux {
     folder: TempDir,
 }
 
-/// `None`: it is not installed, and the user has been told.
+/// `fwshare` with these arguments. `None`: tmux is not installed, and the user has been told.
 fn tmux(arguments: &str) -> Option<Tmux> {
-    if Command::new("tmux").arg("-V").output().is_err() {
-        assert!(env::var_os("CI").is_none(), "apt-get install tmux");
-        // Past the harness's capture.
-        let told = io::stderr().write_all(b"skipped: needs tmux (Debian package tmux)\n");
-        told.unwrap();
-        return None;
+    Tmux::with(&format!("{} {arguments}", env!("CARGO_BIN_EXE_fwshare")))
+}
+
+/// Whether there is a tmux; if not, the user has been told.
+fn is_there() -> bool {
+    if Command::new("tmux").arg("-V").output().is_ok() {
+        return true;
     }
-    let tmux = Tmux {
-        folder: tempfile::tempdir().unwrap(),
-    };
-    fs::write(tmux.path("conf"), "set -g remain-on-exit on\n").unwrap();
-    let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_fwshare"))
-        .replace("FOLDER", &tmux.folder.path().display().to_string());
-    let conf = tmux.path("conf").display().to_string();
-    let started = tmux.call(&[
-        "-f",
-        &conf,
-        "new-session",
-        "-d",
-        "-x",
-        "100",
-        "-y",
-        "40",
-        &command,
-    ]);
-    assert!(started.status.success(), "{started:?}");
-    Some(tmux)
+    assert!(env::var_os("CI").is_none(), "apt-get install tmux");
+    // Past the harness's capture.
+    let told = io::stderr().write_all(b"skipped: needs tmux (Debian package tmux)\n");
+    told.unwrap();
+    false
 }
 
 impl Tmux {
+    /// Runs a command, in which FOLDER is the folder.
+    fn with(command: &str) -> Option<Self> {
+        if !is_there() {
+            return None;
+        }
+        let tmux = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        fs::write(tmux.path("conf"), "set -g remain-on-exit on\n").unwrap();
+        let command = command.replace("FOLDER", &tmux.folder.path().display().to_string());
+        let conf = tmux.path("conf").display().to_string();
+        let session = ["-f", &conf, "new-session", "-d", "-x", "100", "-y", "40"];
+        let started = tmux.call(&[&session[..], &[&command]].concat());
+        assert!(started.status.success(), "{started:?}");
+        Some(tmux)
+    }
+
+    /// The live line would be drawn by when a client is counted.
+    fn wait_for_a_client_to_be_counted(&self) {
+        let _client = Client::new(&self.path("disk"));
+        let start = Instant::now();
+        let counted = || {
+            let line = format!("status --run-dir {}", self.path("run").display());
+            run(&line).stdout.contains("1 client")
+        };
+        while !counted() {
+            assert!(start.elapsed() < PATIENCE);
+        }
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -145,16 +164,21 @@ fn there_is_no_live_line_for_who_wants_none() {
         return;
     };
     tmux.wait_for(&["try: nbdinfo"]);
-    // The line would be drawn by when the clients are counted, and this one is.
-    let _client = Client::new(&tmux.path("disk"));
-    let start = Instant::now();
-    let counted = || {
-        let line = format!("status --run-dir {}", tmux.path("run").display());
-        run(&line).stdout.contains("1 client")
+    tmux.wait_for_a_client_to_be_counted();
+    assert!(!tmux.screen().join("\n").contains("in flight"));
+    tmux.verb("logout --all");
+}
+
+#[test]
+fn a_login_in_the_background_leaves_the_shells_line_alone() {
+    let Some(tmux) = Tmux::with(&format!(
+        "bash --norc -im -c '{} {LOGIN} & cat'",
+        env!("CARGO_BIN_EXE_fwshare")
+    )) else {
+        return;
     };
-    while !counted() {
-        assert!(start.elapsed() < PATIENCE);
-    }
+    tmux.wait_for(&["fwshare: ready"]);
+    tmux.wait_for_a_client_to_be_counted();
     assert!(!tmux.screen().join("\n").contains("in flight"));
     tmux.verb("logout --all");
 }
