@@ -14,11 +14,11 @@ fn written(lab: &Lab, missing: bool) -> String {
     let second = if missing {
         "0030e00000ffffff"
     } else {
-        "0030e0000000a001"
+        "0030e000000001fb"
     };
     let text = format!(
         "[defaults]\nshared = true\n\
-         [[disk]]\nname = \"one\"\nguid = \"0030e0000000a000\"\nexport = [\"nbd:unix:{}\"]\n\
+         [[disk]]\nname = \"one\"\nguid = \"0030e000000001fa\"\nexport = [\"nbd:unix:{}\"]\n\
          [[disk]]\nname = \"two\"\nguid = \"{second}\"\nexport = [\"nbd:unix:{}\"]\n",
         sock("one.sock"),
         sock("two.sock"),
@@ -111,7 +111,7 @@ fn one_disk_is_run_by_its_name_and_a_mistake_is_told_with_its_place() {
 
     let said = run(command(&lab, &config).arg("three"), &[]);
     assert_eq!(said.status.code(), Some(2), "{said}");
-    assert!(said.stderr.contains("one (0030e0000000a000)"), "{said}");
+    assert!(said.stderr.contains("one (0030e000000001fa)"), "{said}");
 
     let path = lab.path("fwshare.toml");
     fs::write(

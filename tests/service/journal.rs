@@ -90,7 +90,7 @@ fn the_journal_is_told_of_which_disk_and_generation_a_message_is() {
     };
     let before = generation().to_string();
     let expected = |priority: &str, generation: &str| {
-        [priority, "0030e0000000a000", "0", generation, "fwshare"].map(str::to_owned)
+        [priority, "0030e000000001fa", "0", generation, "fwshare"].map(str::to_owned)
     };
     assert_eq!(entry("ready;"), expected("5", &before));
     lab.ctl(&["reset"]);

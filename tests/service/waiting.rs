@@ -76,9 +76,9 @@ fn a_disk_that_is_unplugged_is_served_again_by_the_same_process() {
     let service = Running::start(&mut command);
     manager.wait_for("READY=1");
     lab.ctl(&["unplug", "bridge0"]);
-    manager.wait_for("STATUS=0030e0000000a000:0: not logged in now");
+    manager.wait_for("STATUS=0030e000000001fa:0: not logged in now");
     lab.ctl(&["replug", "bridge0"]);
-    manager.wait_for("STATUS=0030e0000000a000:0: served at");
+    manager.wait_for("STATUS=0030e000000001fa:0: served at");
     let ended = service.stop("TERM");
     assert!(ended.status.success(), "{ended:?}");
 }

@@ -14,6 +14,7 @@ mod kernel_driver;
 mod login;
 mod logins;
 mod logout;
+mod manual;
 mod output;
 mod pages;
 mod reset_verb;

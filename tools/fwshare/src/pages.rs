@@ -9,6 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::cli::{Cli, CompletionsArgs, EXAMPLES, ManArgs};
 use crate::error::{EXIT_CODES, Exit, Failure};
+use crate::manual;
 use crate::output;
 
 const ENVIRONMENT: [(&str, &str); 2] = [
@@ -45,17 +46,22 @@ pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
         let page = page(&command, None).map_err(failed)?;
         return output::print(&String::from_utf8_lossy(&page));
     };
-    write(folder, "fwshare", page(&command, None)).map_err(failed)?;
+    write(folder, "fwshare.1", page(&command, None)).map_err(failed)?;
+    if let Some(login) = command.find_subcommand("login") {
+        let page = manual::page(login).into_bytes();
+        write(folder, "fwshare.toml.5", Ok(page)).map_err(failed)?;
+    }
     let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
     for verb in verbs {
         let name = format!("fwshare-{}", verb.get_name());
-        write(folder, &name, page(verb, Some(&name))).map_err(failed)?;
+        let page = page(verb, Some(&name));
+        write(folder, &format!("{name}.1"), page).map_err(failed)?;
     }
     Ok(())
 }
 
 fn write(folder: &Path, name: &str, page: io::Result<Vec<u8>>) -> io::Result<()> {
-    std::fs::write(folder.join(format!("{name}.1")), page?)
+    std::fs::write(folder.join(name), page?)
 }
 
 fn page(command: &Command, name: Option<&str>) -> io::Result<Vec<u8>> {

@@ -198,3 +198,75 @@ fn serve(
     })?;
     Server::start(export, endpoints).map_err(|error| failure::of_export(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use fwshare_export::BlockDevice;
+
+    use super::*;
+
+    /// What was done to it.
+    type Done = Arc<Mutex<Vec<&'static str>>>;
+
+    #[derive(Debug)]
+    struct Fake {
+        stays: bool,
+        done: Done,
+    }
+
+    impl HostExport for Fake {
+        fn name(&self) -> String {
+            "fake:/x".into()
+        }
+
+        fn device(&self) -> Option<&dyn BlockDevice> {
+            None
+        }
+
+        fn stop(self: Box<Self>, _: Duration) -> usize {
+            self.done.lock().unwrap().push("stopped");
+            0
+        }
+
+        fn can_be_left(&self) -> bool {
+            self.stays
+        }
+
+        fn leave(self: Box<Self>, grace: Duration) -> bool {
+            if !self.stays {
+                self.stop(grace);
+                return false;
+            }
+            self.done.lock().unwrap().push("left");
+            true
+        }
+    }
+
+    fn exports(stays: bool) -> (Exports, Done) {
+        let done = Done::default();
+        let fake = Fake {
+            stays,
+            done: Arc::clone(&done),
+        };
+        let exports = Exports {
+            server: None,
+            others: vec![Box::new(fake)],
+        };
+        (exports, done)
+    }
+
+    #[test]
+    fn a_device_that_can_is_left_for_the_next_process_and_no_other_is_touched_before() {
+        let (stays, done) = exports(true);
+        assert_eq!(stays.not_to_be_left(), Vec::<String>::new());
+        stays.leave();
+        assert_eq!(*done.lock().unwrap(), ["left"]);
+        let (ends, done) = exports(false);
+        assert_eq!(ends.not_to_be_left(), ["fake:/x ends with this process"]);
+        assert!(done.lock().unwrap().is_empty());
+        ends.leave();
+        assert_eq!(*done.lock().unwrap(), ["stopped"]);
+    }
+}

@@ -125,6 +125,7 @@ fn one(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
         }
         let checked = upgrade::check(args, taping, hosts);
         if let Err(failure) = &checked {
+            service.status(failure.message());
             output::complain(&format!("fwshare: {failure}"));
         }
         checked.is_ok()

@@ -1,8 +1,10 @@
 //! What the service manager is told, where there is one: sd_notify(3).
 
+mod line;
+
 use std::time::{Duration, Instant};
 
-use sd_notify::NotifyState;
+use self::line::tell;
 
 /// The line to the service manager. Without one, nothing is said.
 pub(crate) struct Service {
@@ -26,7 +28,7 @@ pub(crate) trait Turning {
 
 impl Service {
     pub(crate) fn new() -> Self {
-        Self::with_watchdog(sd_notify::watchdog_enabled())
+        Self::with_watchdog(line::watchdog())
     }
 
     fn with_watchdog(patience: Option<Duration>) -> Self {
@@ -40,38 +42,34 @@ impl Service {
 
     /// The disk can be used, at all of its exports.
     pub(crate) fn ready(&mut self, status: &str) {
-        status.clone_into(&mut self.status);
-        tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+        let status = one_line(status);
+        self.status.clone_from(&status);
+        tell(&["READY=1", &format!("STATUS={status}")]);
     }
 
     /// How things are, in a line. Said when it changes.
     pub(crate) fn status(&mut self, status: &str) {
+        let status = one_line(status);
         if self.status != status {
-            status.clone_into(&mut self.status);
-            tell(&[NotifyState::Status(status)]);
+            self.status.clone_from(&status);
+            tell(&[&format!("STATUS={status}")]);
         }
     }
 
     /// It is on its way to the end. The manager's patience is the one for stopping from here on.
     pub(crate) fn stopping(&mut self) {
-        tell(&[
-            NotifyState::Stopping,
-            NotifyState::Status("flushing and logging out"),
-        ]);
+        tell(&["STOPPING=1", "STATUS=flushing and logging out"]);
     }
 
     /// It is about to start itself anew.
     pub(crate) fn reloading(&mut self) {
-        let mut states = vec![NotifyState::Reloading];
-        // What Type=notify-reload wants to see with it.
-        states.extend(NotifyState::monotonic_usec_now().ok());
-        tell(&states);
+        tell(&["RELOADING=1", &line::monotonic_usec()]);
     }
 
     /// A sign of life of a process in which nothing can be stuck but the caller.
     pub(crate) fn is_alive(&mut self) {
         if self.is_due() {
-            tell(&[NotifyState::Watchdog]);
+            tell(&["WATCHDOG=1"]);
         }
     }
 
@@ -86,7 +84,7 @@ impl Service {
         // At first there is nothing to compare with, and all have only just come up.
         let same = now.len() == self.turns.len();
         if !same || now.iter().zip(&self.turns).all(turned) {
-            tell(&[NotifyState::Watchdog]);
+            tell(&["WATCHDOG=1"]);
             self.turns = now;
         }
         for one in all {
@@ -107,10 +105,9 @@ impl Service {
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "the service manager does not hear");
-    }
+/// Another line would be another word to the manager.
+fn one_line(text: &str) -> String {
+    text.replace(|letter: char| letter.is_control(), " ")
 }
 
 #[cfg(test)]
