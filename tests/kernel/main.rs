@@ -10,6 +10,7 @@
 //! | `cluster` | `fwshare login` in two guests with OCFS2, one of which is killed | our bridge |
 //! | `resets` | `fwshare login` twice, and kernel | our bridge |
 //! | `serve` | kernel | `fwshare serve` on a real `/dev/fw0` |
+//! | `ublk` | `fwshare login --export ublk` on a real `/dev/fw*` | our bridge |
 //! | `setup` | kernel, as `fwshare setup-initramfs --now` tells it | our bridge |
 //!
 //! `recordings` records `firewire_sbp2` and `sbp_target`.
@@ -26,3 +27,4 @@ mod resets;
 mod sbp_target;
 mod serve;
 mod setup;
+mod ublk;
