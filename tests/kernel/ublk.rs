@@ -130,6 +130,7 @@ fn kills(kernel: &str) {
          mkfs.ext4 -q -F /dev/ublkb0
          mkdir -p /mnt
          mount -t ext4 /dev/ublkb0 /mnt
+         echo 64 > /sys/block/ublkb0/queue/max_sectors_kb
          for number in 1 2 3 4 5; do
            dd if=/host/data of=/mnt/$number bs=1M conv=fsync
            echo $number > /run/written
@@ -137,7 +138,7 @@ fn kills(kernel: &str) {
          writer=$!
          echo 0 > /run/written
          has_written() { test $(cat /run/written) -ge $1; }
-         is_writing() { set -- $(cat /sys/block/ublkb0/inflight); test $2 -gt 1; }
+         is_writing() { set -- $(cat /sys/block/ublkb0/inflight); test $2 -ge 32; }
          for number in 1 2 3; do
            await 60 has_written $number
            await 60 is_writing
@@ -223,6 +224,9 @@ fn ends(kernel: &str) {
          test $status = 6
          grep -q 'ublkb7 of a dead process has another number, and is mounted on /mnt' /run/said
          grep -q 'umount /mnt' /run/said
+         ! fwshare login --shared --bus emulated:image=/tmp/image --export ublk \
+           --export file:/none/file 2> /run/said
+         grep -q 'ublkb7 is mounted on /mnt: it waits for the next process' /run/said
          log_in --bus emulated:image=/tmp/image --export ublk
          cmp /mnt/data /host/data
          umount /mnt
@@ -254,7 +258,7 @@ fn large_blocks_protection_and_what_is_refused() {
     };
     let guest = Guest::start(&spec(&guests)).expect("a guest");
     guest.try_out(
-        "truncate -s 3T /tmp/large
+        "truncate -s 3072G /tmp/large
          log_in --bus emulated:image=/tmp/large,profile=generic,sector=4096 --export ublk:0
          is size 6442450944
          is queue/logical_block_size 4096

@@ -28,46 +28,74 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Takes a device away unless it is in use. Gives who uses it.
 pub(super) fn close(
     number: u32,
-    identity: u64,
+    mark: u64,
     ended: &Arc<Ended>,
 ) -> Result<Option<Users>, UblkError> {
     let ended = Arc::clone(ended);
-    apart(number, move || close_here(number, identity, &ended))
+    apart(number, move || {
+        close_by(&mut Driver::open()?, number, mark, &ended)
+    })
 }
 
 /// The same in a thread that is [`apart`].
-pub(super) fn close_here(
+pub(super) fn close_by(
+    driver: &mut Driver,
     number: u32,
-    identity: u64,
+    mark: u64,
     ended: &Ended,
 ) -> Result<Option<Users>, UblkError> {
-    let mut driver = Driver::open()?;
+    // The number is another one's if it has ended, perhaps.
     if !ended.wait(Duration::ZERO) {
-        if let Some(users) = stop(&mut driver, number)? {
+        if let Some(users) = stop(driver, number)? {
             return Ok(Some(users));
         }
         // The number is free only when its server has let go of it.
         ended.wait(PATIENCE);
     }
-    delete(&mut driver, number, identity)?;
+    delete(driver, number, mark)?;
     Ok(None)
 }
 
-/// Takes a device away though it is in use.
-pub(super) fn force(number: u32, identity: u64, ended: &Arc<Ended>) -> Result<(), UblkError> {
+/// Takes a device away when nobody uses it, unless that is given up. For a thread of its own.
+pub(super) fn wait_for_the_last(
+    number: u32,
+    mark: u64,
+    ended: &Ended,
+    mut is_given_up: impl FnMut() -> bool,
+) -> Result<(), UblkError> {
+    leave_descriptors().map_err(failed("be apart for", block(number)))?;
+    let mut driver = Driver::open()?;
+    while !is_given_up() {
+        if close_by(&mut driver, number, mark, ended)?.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a device away though it is in use, if what is under way takes no longer than this.
+pub(super) fn force(
+    number: u32,
+    mark: u64,
+    ended: &Arc<Ended>,
+    patience: Duration,
+) -> Result<(), UblkError> {
     let ended = Arc::clone(ended);
     apart(number, move || {
         let mut driver = Driver::open()?;
-        driver.stop(number, PATIENCE)?;
-        ended.wait(PATIENCE);
-        delete(&mut driver, number, identity)
+        if !ended.wait(Duration::ZERO) {
+            driver.stop(number, patience)?;
+            ended.wait(PATIENCE);
+        }
+        delete(&mut driver, number, mark)
     })
 }
 
 /// Gives up the number of a device that is stopped, unless another one has it already.
-fn delete(driver: &mut Driver, number: u32, identity: u64) -> Result<(), UblkError> {
+fn delete(driver: &mut Driver, number: u32, mark: u64) -> Result<(), UblkError> {
     let info = driver.info(number)?;
-    match info.filter(|info| info.server_flags == identity && info.state == abi::DEV_DEAD) {
+    match info.filter(|info| info.server_flags == mark && info.state == abi::DEV_DEAD) {
+        // Who has it open still keeps the number, and no more.
         Some(_) => driver.delete(number, PATIENCE),
         None => Ok(()),
     }

@@ -21,6 +21,11 @@
 //! or refused if it is in use. A hash that meets another disk's by chance is refused for that
 //! reason at least, unless the two are of one size.
 //!
+//! How long a device waits has no limit. What its users wrote last is written when the next
+//! process comes, be that late, and be it that other hosts have written there meanwhile: file
+//! systems for several hosts have a watch of their own for such a case. A device that nobody is to
+//! serve any more is ended with `ublk del` of ublksrv.
+//!
 //! # Who may wait for the device
 //!
 //! The device is served by this process, so whoever waits for it waits for this process. The
@@ -54,7 +59,6 @@ use self::control::block;
 use self::queue::Queue;
 use crate::block_device::{BlockDevice, DetachError, HostExport};
 use crate::disk::Disk;
-use crate::loop_device::leave_descriptors;
 use crate::users::Users;
 
 /// The numbers that a device can have: those below.
@@ -64,7 +68,7 @@ pub const NUMBERS: u32 = abi::NUMBERS;
 const LOOKERS: Duration = Duration::from_secs(3);
 
 /// How often it is looked whether somebody uses it.
-const ROUND: Duration = Duration::from_millis(100);
+const ROUND: Duration = Duration::from_millis(200);
 
 /// How long a queue may take to end that has nothing to do.
 const END: Duration = Duration::from_secs(5);
@@ -82,7 +86,9 @@ pub struct UblkExport {
 impl UblkExport {
     /// Makes `disk` the device `/dev/ublkbN`, N being `number` or any that is free. `identity` is
     /// what the disk is called by everybody who serves it, now or later: if a process that is dead
-    /// has left a device for it, that one goes on.
+    /// has left a device for it, that one goes on. `announce` is told the device's name, as
+    /// `ublkb0`, before the kernel has it served: what udev is to know of it has to be there when
+    /// the kernel tells udev.
     ///
     /// # Errors
     /// [`UblkError`]; what is there is as before.
@@ -90,9 +96,10 @@ impl UblkExport {
         disk: &Arc<dyn Disk>,
         number: Option<u32>,
         identity: &str,
+        announce: &mut dyn FnMut(&str),
     ) -> Result<Self, UblkError> {
         let mark = start::mark(identity);
-        let served = start::serve(disk, number, mark)?;
+        let served = start::serve(disk, number, mark, announce)?;
         Ok(Self {
             number: served.number,
             mark,
@@ -134,16 +141,7 @@ impl UblkExport {
         let ended = Arc::clone(self.queue.ended());
         let (number, mark) = (self.number, self.mark);
         let work = move || {
-            let apart = leave_descriptors();
-            let device = block(number);
-            let mut closed = apart.map_err(error::failed("wait for the users of", &device));
-            while closed.is_ok() && !told.wait(ROUND) {
-                match in_use::close_here(number, mark, &ended) {
-                    Ok(None) => return,
-                    Ok(Some(_)) => {}
-                    Err(error) => closed = Err(error),
-                }
-            }
+            let closed = in_use::wait_for_the_last(number, mark, &ended, || told.wait(ROUND));
             if let Err(error) = closed {
                 tracing::warn!("{error}");
             }
@@ -221,13 +219,12 @@ impl HostExport for UblkExport {
 
     /// A device that is still in use is taken from its users: what they have written and is not on
     /// the disk fails now, and must not reach the disk when the next process comes.
-    fn stop(self: Box<Self>, _grace: Duration) -> usize {
+    fn stop(self: Box<Self>, grace: Duration) -> usize {
         self.stop_closing();
-        let under_way = || self.queue.under_way();
-        if let Err(error) = in_use::force(self.number, self.mark, self.queue.ended()) {
+        if let Err(error) = in_use::force(self.number, self.mark, self.queue.ended(), grace) {
             tracing::warn!("{error}");
         }
-        under_way()
+        self.queue.under_way()
     }
 }
 

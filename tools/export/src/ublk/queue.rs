@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::abi::{self, Descriptor};
-use super::control::{character, of_ring};
+use super::control::{character, name, of_ring};
 use super::error::{UblkError, failed};
 use super::ring::{Descriptors, Ring};
 use crate::disk::{Disk, DiskError, Geometry, Request};
@@ -79,7 +79,7 @@ impl Queue {
                         // Whoever started it waits for this.
                         let _ = tell.send(Ok(()));
                         if let Err(error) = worker.serve() {
-                            tracing::error!("ublk device {number} is not served any more: {error}");
+                            tracing::error!("{} is not served any more: {error}", name(number));
                         }
                     }
                     Err(error) => {
@@ -172,9 +172,9 @@ impl Drop for Answer {
 }
 
 struct Worker {
+    name: String,
     disk: Arc<dyn Disk>,
     geometry: Geometry,
-    // Closed before the device: nothing of it is under way then.
     ring: Ring,
     descriptors: Descriptors,
     device: File,
@@ -203,6 +203,7 @@ impl Worker {
         let descriptors = Descriptors::new(&device, DEPTH).map_err(failed("map"))?;
         let ring = Ring::new(u32::from(DEPTH) * 2).map_err(of_ring)?;
         let mut worker = Self {
+            name: name(number),
             disk,
             geometry,
             ring,
@@ -267,7 +268,7 @@ impl Worker {
             abi::RES_ABORT => return,
             other => {
                 let error = io::Error::from_raw_os_error(other.saturating_neg());
-                tracing::warn!("a request of {:?} was not to be had: {error}", self.device);
+                tracing::warn!("{}: request {tag} was not to be had: {error}", self.name);
                 return;
             }
         }
@@ -314,7 +315,7 @@ impl Worker {
         self.shared.under_way.store(self.taken, Ordering::SeqCst);
         let ended = outcome.and_then(|data| self.done(tag, &data));
         let result = ended.unwrap_or_else(|error| {
-            tracing::debug!("request {tag} of {:?}: {error}", self.device);
+            tracing::debug!("{}: request {tag}: {error}", self.name);
             -(code(&error) as i32)
         });
         self.fetching += 1;

@@ -54,6 +54,7 @@ pub(super) fn serve(
     disk: &Arc<dyn Disk>,
     wanted: Option<u32>,
     mark: u64,
+    announce: &mut dyn FnMut(&str),
 ) -> Result<Served, UblkError> {
     let geometry = disk.geometry();
     geometry.check()?;
@@ -66,14 +67,37 @@ pub(super) fn serve(
         let number = info.number;
         let why = match reason_to_refuse(&mut driver, &info, wanted, &parameters)? {
             None => match recover(&mut driver, number)? {
-                true => return take_over(&mut driver, disk, geometry, number),
+                true => {
+                    announce(&name(number));
+                    return take_over(&mut driver, disk, geometry, number);
+                }
                 false => "was being taken over when the next process died, too",
             },
             Some(why) => why,
         };
         clear(&mut driver, &info, why)?;
     }
-    make(&mut driver, disk, geometry, wanted, mark, parameters)
+    let info = driver.add(Info {
+        queues: 1,
+        depth: DEPTH,
+        max_request: MAX_REQUEST.max(geometry.block_size),
+        number: wanted.unwrap_or(abi::ANY_NUMBER),
+        pid: i32::try_from(std::process::id()).unwrap_or_default(),
+        flags: FLAGS,
+        server_flags: mark,
+        ..Info::default()
+    })?;
+    let number = info.number;
+    announce(&name(number));
+    let begun = begin(&mut driver, disk, geometry, number, parameters);
+    if begun.is_err()
+        && let Err(error) = driver.delete(number, DYING)
+    {
+        tracing::warn!("{} may be left behind: {error}", block(number).display());
+    }
+    let queue = begun?;
+    set_timeout(number);
+    Ok(Served { number, queue })
 }
 
 /// Why a device of this disk cannot be taken over.
@@ -153,46 +177,22 @@ fn clear(driver: &mut Driver, info: &Info, why: &'static str) -> Result<(), Ublk
     Ok(())
 }
 
-fn make(
+/// Starts a device that was added. If that fails nothing of it is open here.
+fn begin(
     driver: &mut Driver,
     disk: &Arc<dyn Disk>,
     geometry: Geometry,
-    wanted: Option<u32>,
-    mark: u64,
+    number: u32,
     parameters: Parameters,
-) -> Result<Served, UblkError> {
-    let info = driver.add(Info {
-        queues: 1,
-        depth: DEPTH,
-        max_request: MAX_REQUEST.max(geometry.block_size),
-        number: wanted.unwrap_or(abi::ANY_NUMBER),
-        flags: FLAGS,
-        server_flags: mark,
-        ..Info::default()
-    })?;
-    let number = info.number;
-    let mut queue = None;
-    let started = driver.set_parameters(number, parameters).and_then(|()| {
-        let queue = queue.insert(Queue::start(Arc::clone(disk), geometry, number)?);
-        driver.start(number)?;
-        Ok(queue.ended().wait(Duration::ZERO))
-    });
-    match (started, queue) {
-        (Ok(_), Some(queue)) => {
-            set_timeout(number);
-            Ok(Served { number, queue })
-        }
-        (started, queue) => {
-            if let Some(queue) = queue {
-                queue.leave();
-                queue.ended().wait(DYING);
-            }
-            if let Err(error) = driver.delete(number, DYING) {
-                tracing::warn!("{} may be left behind: {error}", block(number).display());
-            }
-            Err(started.err().unwrap_or(UblkError::NoDriver))
-        }
+) -> Result<Queue, UblkError> {
+    driver.set_parameters(number, parameters)?;
+    let queue = Queue::start(Arc::clone(disk), geometry, number)?;
+    let started = driver.start(number);
+    if started.is_err() {
+        queue.leave();
+        queue.ended().wait(DYING);
     }
+    started.map(|()| queue)
 }
 
 fn set_timeout(number: u32) {
