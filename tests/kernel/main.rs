@@ -11,6 +11,7 @@
 //! | `resets` | `fwshare login` twice, and kernel | our bridge |
 //! | `control` | `fwshare login`, and resets while it is used | our bridge, kernel |
 //! | `serve` | kernel | `fwshare serve` on a real `/dev/fw0` |
+//! | `ublk` | `fwshare login --export ublk` on a real `/dev/fw*` | our bridge |
 //! | `setup` | kernel, as `fwshare setup-initramfs --now` tells it | our bridge |
 //!
 //! `recordings` records `firewire_sbp2` and `sbp_target`.
@@ -28,3 +29,4 @@ mod resets;
 mod sbp_target;
 mod serve;
 mod setup;
+mod ublk;

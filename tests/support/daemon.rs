@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::run::TIME_LIMIT;
 
-/// The `fwshare` command of this tree, built if it is not there yet.
+/// The `fwshare` command of this tree with all that it can have, built if it is not there yet.
 ///
 /// # Panics
 ///
@@ -37,7 +37,7 @@ pub fn fwlab() -> Command {
 fn built(package: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", package])
+        .args(["build", "--quiet", "--all-features", "--package", package])
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()

@@ -26,7 +26,7 @@
 //! the disk, and is answered when the disk has answered. For the same reason nothing here reads
 //! a block to write a part of it: between the two, another host's bytes would be lost.
 
-// One file has exceptions: loop_device/system.rs.
+// Two files have exceptions: loop_device/system.rs and ublk/ring.rs.
 #![deny(unsafe_code)]
 
 mod block_device;
@@ -35,6 +35,8 @@ pub mod file;
 pub mod loop_device;
 pub mod memory;
 pub mod nbd;
+#[cfg(feature = "ublk")]
+pub mod ublk;
 mod users;
 
 pub use block_device::{Announce, BlockDevice, DetachError, HostExport};

@@ -203,7 +203,8 @@ pub(crate) struct LoginArgs {
     pub(crate) exclusive: bool,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
-    /// Serve the disk: auto, nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]; may be repeated
+    /// Serve the disk: auto, nbd:unix:PATH, nbd:tcp:HOST:PORT, file:PATH[,loop] or ublk[:N]; may
+    /// be repeated
     ///
     /// `auto` is the best of those that this machine has, and it is told which and why nothing
     /// better. Its files are where running logins can be reached.
@@ -213,6 +214,11 @@ pub(crate) struct LoginArgs {
     /// with its partitions (needs root and the loop driver); fsync is a flush of the disk. At the
     /// end the device is detached. If it is mounted then, or open, it is served until it is not
     /// any more: nothing is lost. A second signal does not wait. A comma in PATH is written twice.
+    ///
+    /// `ublk` makes a block device of it with nothing in between, /dev/ublkbN (needs root, Linux
+    /// 6.5 or newer and its ublk driver, and an fwshare that was built with it). It ends as a loop
+    /// device does. If this process is killed the device stays, and what uses it waits; the next
+    /// login with `ublk` for the same disk takes it over, and nothing is lost.
     ///
     /// A Unix socket can be opened by this user only. A TCP port can be opened by anybody who
     /// reaches it: there is no password. Port 0 lets the system choose. With --bus

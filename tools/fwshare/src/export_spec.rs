@@ -16,6 +16,12 @@ pub(crate) enum ExportSpec {
         /// With a loop device on it.
         on_loop: bool,
     },
+    /// As a block device, by ublk.
+    #[cfg(feature = "ublk")]
+    Ublk {
+        /// Of the device, if not any.
+        number: Option<u32>,
+    },
 }
 
 impl std::fmt::Display for ExportSpec {
@@ -26,6 +32,11 @@ impl std::fmt::Display for ExportSpec {
                 let path = path.display().to_string().replace(',', ",,");
                 write!(f, "file:{path}{}", if *on_loop { ",loop" } else { "" })
             }
+            #[cfg(feature = "ublk")]
+            Self::Ublk { number } => match number {
+                None => f.write_str("ublk"),
+                Some(number) => write!(f, "ublk:{number}"),
+            },
         }
     }
 }
@@ -82,7 +93,7 @@ impl FromStr for ExportChoice {
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum ParseExportError {
-    #[error("an export is auto, nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]")]
+    #[error("an export is auto, nbd:unix:PATH, nbd:tcp:HOST:PORT, file:PATH[,loop] or ublk[:N]")]
     Kind,
     #[error("\"{0}\" names no path: write file:PATH")]
     Path(String),
@@ -90,6 +101,14 @@ pub(crate) enum ParseExportError {
         "\"{0}\" is no option of a file; there is loop, once; a comma in a path is written twice"
     )]
     Option(String),
+    #[cfg(feature = "ublk")]
+    #[error("\"{0}\" is no number of a device, as the 0 of /dev/ublkb0: write ublk or ublk:N")]
+    Number(String),
+    #[cfg(not(feature = "ublk"))]
+    #[error(
+        "this fwshare was built without ublk: build it with --features ublk, or use file:PATH,loop"
+    )]
+    NoUblk,
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
 }
@@ -101,9 +120,30 @@ impl FromStr for ExportSpec {
         if let Some(path) = text.strip_prefix("file:") {
             return file(path);
         }
+        if text == "ublk" || text.starts_with("ublk:") {
+            return ublk(text);
+        }
         let endpoint = text.strip_prefix("nbd:").ok_or(ParseExportError::Kind)?;
         Ok(Self::Nbd(endpoint.parse()?))
     }
+}
+
+#[cfg(feature = "ublk")]
+fn ublk(text: &str) -> Result<ExportSpec, ParseExportError> {
+    let Some(number) = text.strip_prefix("ublk:") else {
+        return Ok(ExportSpec::Ublk { number: None });
+    };
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = number.parse().ok();
+    match parsed.filter(|number| digits && *number < fwshare_export::ublk::NUMBERS) {
+        None => Err(ParseExportError::Number(number.to_owned())),
+        number => Ok(ExportSpec::Ublk { number }),
+    }
+}
+
+#[cfg(not(feature = "ublk"))]
+fn ublk(_: &str) -> Result<ExportSpec, ParseExportError> {
+    Err(ParseExportError::NoUblk)
 }
 
 /// What stands behind `file:`.
@@ -140,6 +180,37 @@ mod tests {
             let path = path.into();
             assert_eq!(spec, ExportSpec::File { path, on_loop }, "{text}");
             assert_eq!(spec.to_string(), text);
+        }
+    }
+    #[cfg(feature = "ublk")]
+    #[test]
+    fn a_ublk_device_has_a_number_or_takes_any() {
+        for (text, number) in [
+            ("ublk", None),
+            ("ublk:0", Some(0)),
+            ("ublk:1048575", Some(1_048_575)),
+        ] {
+            let spec: ExportSpec = text.parse().unwrap();
+            assert_eq!(spec, ExportSpec::Ublk { number }, "{text}");
+            assert_eq!(spec.to_string(), text);
+        }
+        for text in [
+            "ublk:",
+            "ublk:+1",
+            "ublk:1048576",
+            "ublk:99999999999",
+            "ublk:x",
+        ] {
+            let error = text.parse::<ExportSpec>().unwrap_err();
+            assert!(matches!(error, ParseExportError::Number(_)), "{text}");
+        }
+    }
+
+    #[cfg(not(feature = "ublk"))]
+    #[test]
+    fn who_has_no_ublk_says_so() {
+        for text in ["ublk", "ublk:0", "ublk:x"] {
+            assert_eq!(text.parse::<ExportSpec>(), Err(ParseExportError::NoUblk));
         }
     }
 }

@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 pub(crate) use self::left_behind::detach_left_behind;
+#[cfg(feature = "ublk")]
+pub(crate) use self::system::leave_descriptors;
 use crate::block_device::{Announce, BlockDevice, DetachError};
 use crate::disk::Geometry;
 use crate::users::Users;

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use fwlab::bridge::{BridgeSpec, BridgeSpecError};
+use fwlab::bridge::{BridgeSpec, BridgeSpecError, Storage};
 use fwlab::options::{Options, OptionsError};
 use ohci_raw::trace::Mode;
 
@@ -77,6 +77,25 @@ impl BusSpec {
             Self::Folder(_) => false,
             Self::Emulated(emulation) => emulation.script.is_some(),
             Self::Replay { .. } => true,
+        }
+    }
+}
+
+impl BusSpec {
+    /// What tells its disks from those with the same names on another bus, for whoever comes next.
+    /// Those that end with this process have its id in it.
+    pub(crate) fn identity(&self) -> String {
+        let whole = |path: &PathBuf| {
+            let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+            path.display().to_string()
+        };
+        match self {
+            Self::Folder(folder) => whole(folder),
+            Self::Emulated(emulation) => match &emulation.bridge.storage {
+                Storage::Image(image) => whole(image),
+                Storage::Memory(_) => format!("memory of {}", std::process::id()),
+            },
+            Self::Replay { .. } => format!("recording in {}", std::process::id()),
         }
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use fwshare_export::file::FileExport;
 use fwshare_export::nbd::{Endpoint, Export, Server};
+#[cfg(feature = "ublk")]
+use fwshare_export::ublk::UblkExport;
 use fwshare_export::{Disk, HostExport};
 
 use super::device_properties::DeviceProperties;
@@ -32,12 +34,15 @@ pub(super) struct Exports {
 
 impl Exports {
     /// Serves the disk, which NBD clients are told is this, and of which udev is told these
-    /// properties.
+    /// properties. The identity is what the disk is called by a
+    /// process that comes later, too.
+    #[cfg_attr(not(feature = "ublk"), expect(unused_variables))]
     pub(super) fn start<'a>(
         &mut self,
         disk: &Arc<dyn Disk>,
         specs: impl Iterator<Item = &'a ExportSpec>,
         description: &str,
+        identity: &str,
         properties: DeviceProperties,
     ) -> Result<(), Failure> {
         self.properties = properties;
@@ -54,6 +59,13 @@ impl Exports {
                         attached.map_err(|error| failure::of_file(&error.into()))?;
                     }
                     self.others.push(Box::new(file));
+                }
+                #[cfg(feature = "ublk")]
+                ExportSpec::Ublk { number } => {
+                    let announce = &mut |name: &str| self.properties.announce(name);
+                    let device = UblkExport::start(disk, *number, identity, announce);
+                    let device = device.map_err(|error| failure::of_ublk(&error))?;
+                    self.others.push(Box::new(device));
                 }
             }
         }

@@ -1,10 +1,14 @@
 //! What to do when something fails.
 
 use std::io;
+use std::path::Path;
 
+use fwshare_export::Users;
 use fwshare_export::file::FileError;
 use fwshare_export::loop_device::LoopError;
 use fwshare_export::nbd::ListenError;
+#[cfg(feature = "ublk")]
+use fwshare_export::ublk::UblkError;
 use ohci_raw::port::PortError;
 use sbp2::initiator::Logins;
 
@@ -125,18 +129,65 @@ fn of_loop_device(error: &LoopError, message: String) -> Failure {
         LoopError::NotDirect(_) => Failure::new(Exit::Error, message)
             .advise("another kernel is needed; nbd:unix:PATH works on this one"),
         LoopError::LeftBehind { device, users } => {
-            let first = users.mounts.first();
-            let advice = first.map_or_else(
-                || format!("stop what uses it: lsblk {}", device.display()),
-                |place| format!("unmount it: umount {place}"),
-            );
-            Failure::new(Exit::Held, message).advise(advice)
+            Failure::new(Exit::Held, message).advise(end_of(device, users))
         }
         LoopError::Os { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
             Failure::new(Exit::Permission, message).advise("a loop device needs root")
         }
         LoopError::Os { .. } => Failure::new(Exit::Error, message),
     }
+}
+
+/// A disk that cannot be a ublk device.
+#[cfg(feature = "ublk")]
+pub(super) fn of_ublk(error: &UblkError) -> Failure {
+    let message = format!("cannot serve the disk: {error}");
+    match error {
+        UblkError::NoDriver => Failure::new(Exit::Error, message)
+            .advise("the ublk driver is needed, of Linux 6.5 or newer: modprobe ublk_drv"),
+        UblkError::TooOld => Failure::new(Exit::Error, message)
+            .advise("Linux 6.5 or newer is needed; file:PATH,loop works on this one"),
+        UblkError::NotPermitted(_) => {
+            Failure::new(Exit::Permission, message).advise("a ublk device needs root")
+        }
+        UblkError::NoIoUring(_) => Failure::new(Exit::Permission, message).advise(
+            "allow it (sysctl kernel.io_uring_disabled=0), or use file:PATH,loop, which does\n\
+             without",
+        ),
+        UblkError::Refused { .. } => Failure::new(Exit::Error, message)
+            .advise("use file:PATH,loop, or a kernel with larger pages"),
+        UblkError::Taken { device, by } => {
+            let failure = Failure::new(Exit::Error, message)
+                .advise("name another number, or none to have any that is free: ublk");
+            match by.name {
+                Some(_) => failure,
+                None => failure.advise(format!(
+                    "what a dead process has left can be deleted with ublk del (ublksrv), if\n\
+                     nobody uses it: lsblk {}",
+                    device.display()
+                )),
+            }
+        }
+        UblkError::Served { by, .. } => Failure::new(Exit::Held, message).advise(format!(
+            "use that device, or end the process: kill {}",
+            by.pid
+        )),
+        UblkError::LeftBehind { device, users, .. } => {
+            Failure::new(Exit::Held, message).advise(end_of(device, users))
+        }
+        UblkError::Os { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(Exit::Permission, message).advise("a ublk device needs root")
+        }
+        UblkError::Os { .. } | UblkError::Geometry(_) => Failure::new(Exit::Error, message),
+    }
+}
+
+/// How a device that is in use becomes free.
+fn end_of(device: &Path, users: &Users) -> String {
+    users.mounts.first().map_or_else(
+        || format!("stop what uses it: lsblk {}", device.display()),
+        |place| format!("unmount it: umount {place}"),
+    )
 }
 
 /// An export that nobody can connect to.

@@ -11,6 +11,7 @@ use sbp2::initiator::Counters;
 use super::device_properties::{DeviceProperties, Folder, Identity};
 use super::exports::Exports;
 use super::failure;
+use crate::bus::BusSpec;
 use crate::control::{Device, Served};
 use crate::device::Place;
 use crate::error::Failure;
@@ -21,6 +22,8 @@ pub(super) struct Hosts {
     name: String,
     description: String,
     target: Target,
+    /// What tells the bus from another one.
+    bus: String,
     options: Options,
     /// The folder for notes of logins.
     notes: Option<PathBuf>,
@@ -49,6 +52,7 @@ pub(super) struct View<'a> {
 impl Hosts {
     pub(super) fn new(
         place: &Place<'_>,
+        bus: &BusSpec,
         options: Options,
         notes: Option<PathBuf>,
         assemble: bool,
@@ -57,6 +61,7 @@ impl Hosts {
             name: place.name(),
             description: format!("{} {}", place.name(), place.found.texts()),
             target: place.target(),
+            bus: bus.identity(),
             options,
             notes,
             identity: Identity {
@@ -131,7 +136,13 @@ impl Hosts {
             let info = &host.session.info().disk;
             let properties = DeviceProperties::new(self.properties.clone(), &self.identity, info);
             let description = &self.description;
-            host.exports.start(&disk, own, description, properties)?;
+            let Target { eui64, lun, .. } = self.target;
+            // Another host's device is another one, on an emulated bus.
+            let seen_by = host.guid.map(|guid| format!(" of {guid}"));
+            let seen_by = seen_by.unwrap_or_default();
+            let identity = format!("{eui64}:{lun}{seen_by} on {}", self.bus);
+            host.exports
+                .start(&disk, own, description, &identity, properties)?;
         }
         Ok(())
     }

@@ -102,7 +102,7 @@ fn one(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
     // An emulated bus ends with this process.
     let is_emulated = matches!(args.bus.bus, BusSpec::Emulated(_));
     let notes = run_folder.clone().filter(|_| !is_emulated);
-    let mut hosts = Hosts::new(&place, options(args), notes, args.assemble);
+    let mut hosts = Hosts::new(&place, &args.bus.bus, options(args), notes, args.assemble);
     if let Some(folder) = &run_folder {
         hosts.describe_devices_in(device_properties::Folder::of(folder));
     }
