@@ -36,7 +36,8 @@ pub struct Bus {
     pub(super) now: Instant,
     pub(super) wire_free: Instant,
     pub(super) nodes: Vec<Node>,
-    /// The attached nodes in the order in which the next reset gives out ids.
+    /// The attached nodes in the order in which they are cabled. That of their ids where the last
+    /// one is root.
     pub(super) order: Vec<usize>,
     /// The nodes by the physical id that they have now.
     pub(super) by_phy: Vec<usize>,
@@ -47,6 +48,8 @@ pub struct Bus {
     /// What those nodes said of themselves, in the order of ids.
     pub(super) self_ids: Vec<SelfId>,
     pub(super) gap: Gap,
+    /// Who was made root.
+    pub(super) root: Option<usize>,
     /// Who is to be root at the next reset.
     pub(super) forced_root: Option<usize>,
     pub(super) generation: Generation,
@@ -142,6 +145,7 @@ impl Bus {
             cabling: Cabling::default(),
             self_ids: Vec::new(),
             gap: Gap::default(),
+            root: None,
             forced_root: None,
             generation: Generation(0),
             generations: 0,

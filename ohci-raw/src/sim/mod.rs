@@ -58,10 +58,11 @@
 //!   that the other side gives later is dropped in silence. A request with a stale generation
 //!   ends the same way, and nothing is sent.
 //! - **Cables.** Nodes are cabled in one of three shapes ([`Topology`]), and say so in self-IDs
-//!   ([`Bus::self_ids`]). Ids come first, and the cables follow them: ids are those of the order
-//!   of attachment, or of [`Bus::set_phy_order`], and the last one is the root.
+//!   ([`Bus::self_ids`]). They are cabled in the order of attachment, or of
+//!   [`Bus::set_phy_order`]; that is the order of the ids, too, and the last one is the root.
 //! - **PHY configuration.** A packet, or the register of one PHY, makes a node root
-//!   ([`Bus::send_phy`], [`Bus::force_root`]). A gap count is kept, said, and lost again after
+//!   ([`Bus::send_phy`], [`Bus::force_root`]). No cable moves for that, and ids are given anew as
+//!   the self-ID process does. A gap count is kept, said, and lost again after
 //!   two resets; before anybody sets one it fits the shape.
 //! - **Addresses.** A request to a controller is an event for it, whatever the address. Elsewhere
 //!   it must lie inside one claimed or allocated range as a whole, or it is

@@ -91,11 +91,11 @@ impl Bus {
 
     /// Whether at the last reset some port was found to lead to another node than before, or to
     /// have come or gone as such. What just appears behind a free port, or disappears, does not
-    /// count.
+    /// count, nor does another root.
     ///
     /// Linux compares trees of successive generations and takes what is found behind the same
-    /// port for the same node. On a real bus a cable cannot be moved in one reset, here it can:
-    /// ids are given, and the cables follow them. A controller then has to leave out a number
+    /// port for the same node. On a real bus a cable cannot be moved in one reset, here it can: a
+    /// node that goes leaves no gap. A controller then has to leave out a number
     /// when it counts generations, as if its driver had missed the reset between, and Linux
     /// looks at all nodes anew.
     #[must_use]
@@ -110,9 +110,9 @@ impl Bus {
         self.gap.count
     }
 
-    /// Makes the node root at the next reset by putting it last in the order of ids, as its PHY's
-    /// root hold-off bit does. If it is not attached then, nothing comes of it. Counts once, and
-    /// in place of what was asked for before.
+    /// Makes the node root from the next reset on, as its PHY's root hold-off bit does: until
+    /// another one is made root, the order of ids is changed, or it is detached. If it is not
+    /// attached then, nothing comes of it. Counts in place of what was asked for before.
     pub const fn force_root(&mut self, node: NodeIndex) {
         self.forced_root = Some(node.0);
     }
@@ -144,21 +144,28 @@ impl Bus {
         }
     }
 
-    /// Puts the node that is to be root at the last place that gets an id.
-    pub(super) fn place_forced_root(&mut self) {
-        let Some(root) = self.forced_root.take() else {
-            return;
-        };
-        if let Some(at) = self.order.iter().position(|index| *index == root) {
-            self.order.remove(at);
-            let last = self.order.len().min(MAX_IDS - 1);
-            self.order.insert(last, root);
+    /// The nodes that get an id: the first ones, and the root.
+    fn identified(&mut self) -> Vec<usize> {
+        if let Some(root) = self.forced_root.take()
+            && self.order.contains(&root)
+        {
+            self.root = Some(root);
         }
+        self.root = self.root.filter(|root| self.order.contains(root));
+        let mut nodes: Vec<usize> = self.order.iter().copied().take(MAX_IDS).collect();
+        if let (Some(root), Some(last)) = (self.root, nodes.last_mut())
+            && self.order.iter().position(|index| *index == root) >= Some(MAX_IDS)
+        {
+            *last = root;
+        }
+        nodes
     }
 
-    /// Lays the cables of a new generation, and has everyone identify itself.
+    /// Lays the cables of a new generation, gives ids, and has everyone identify itself.
     pub(super) fn identify(&mut self, initiator: Option<usize>) {
-        self.cabling = Cabling::new(self.topology, &self.by_phy, &self.cabling);
+        let nodes = self.identified();
+        self.cabling = Cabling::new(self.topology, &nodes, self.root, &self.cabling);
+        self.by_phy.clone_from(&self.cabling.by_phy);
         self.gap = self.gap.after_reset(self.fitting_gap_count());
         self.self_ids = (0..)
             .zip(self.by_phy.iter().zip(&self.cabling.ports))

@@ -133,6 +133,7 @@ impl Bus {
     /// Gives out ids in another order from the next reset on, as a change of cabling would: first
     /// the nodes in `first`, then the others as before. Nodes that are not attached are skipped.
     pub fn set_phy_order(&mut self, first: &[NodeIndex]) {
+        self.order_as_identified();
         let before = mem::take(&mut self.order);
         for index in first
             .iter()
@@ -148,9 +149,24 @@ impl Bus {
     /// Makes every attached node's id another one at the next reset, if there is more than one
     /// node.
     pub fn rotate_ids(&mut self) {
+        self.order_as_identified();
         if !self.order.is_empty() {
             self.order.rotate_left(1);
         }
+    }
+
+    /// Ids are to change: the order is that of the ids, and its last node the root.
+    fn order_as_identified(&mut self) {
+        if self.root.take().is_none() {
+            return;
+        }
+        let before = mem::take(&mut self.order);
+        let identified = self.by_phy.iter().filter(|index| before.contains(index));
+        self.order = identified.copied().collect();
+        let others = before
+            .into_iter()
+            .filter(|index| !self.by_phy.contains(index));
+        self.order.extend(others);
     }
 
     /// Claims `length` bytes of a host's address space, the first free ones where writes are
@@ -303,8 +319,6 @@ impl Bus {
                 node.view = None;
             }
         }
-        self.place_forced_root();
-        self.by_phy = self.order.iter().copied().take(MAX_IDS).collect();
         self.identify(initiator);
         let peers: Vec<Peer> = (0..)
             .zip(&self.by_phy)

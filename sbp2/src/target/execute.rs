@@ -47,7 +47,7 @@ impl Bridge {
     /// Does all that can be done now.
     pub(super) fn run(&mut self) {
         if let Some(ask) = self.management.take_fetch() {
-            self.management_ask(ask);
+            self.fetch_management_orb(ask);
         }
         for unit in 0..self.units.len() {
             self.run_unit(unit);

@@ -23,6 +23,8 @@ pub(super) struct Route {
 struct Pending<W> {
     who: W,
     attempts: u32,
+    /// Sent again whatever the answer was, as long as there was one.
+    persistent: bool,
     transaction: Transaction,
 }
 
@@ -79,6 +81,28 @@ impl<W> Outbox<W> {
     /// Sends a request in the current generation. Before the first bus reset there is nobody to
     /// send to, and nothing happens.
     pub(super) fn send(&mut self, who: W, route: Route, address: Address, operation: Operation) {
+        self.begin(who, route, (address, operation), false);
+    }
+
+    /// The same for what may be asked as often as one likes, of an initiator that may not be ready
+    /// for it yet: it is sent again, too, when it was refused.
+    pub(super) fn send_persistently(
+        &mut self,
+        who: W,
+        route: Route,
+        address: Address,
+        operation: Operation,
+    ) {
+        self.begin(who, route, (address, operation), true);
+    }
+
+    fn begin(
+        &mut self,
+        who: W,
+        route: Route,
+        (address, operation): (Address, Operation),
+        persistent: bool,
+    ) {
         let Some(generation) = self.generation else {
             return;
         };
@@ -93,6 +117,7 @@ impl<W> Outbox<W> {
         self.issue(Pending {
             who,
             attempts: 1,
+            persistent,
             transaction,
         });
     }
@@ -112,7 +137,7 @@ impl<W> Outbox<W> {
     /// which comes before the pause is over and clears everything. Where none comes the node was
     /// not known, and whoever asked is not kept waiting for ever.
     ///
-    /// Only what the initiator certainly has not seen is sent again. A status block that arrived
+    /// Otherwise only what the initiator certainly has not seen is sent again. A status block that arrived
     /// twice could end a later command whose ORB lies at the same address.
     pub(super) fn take(&mut self, token: Token, rcode: RCode, now: Instant) -> Option<W> {
         let mut pending = self.pending.remove(&token.0)?;
@@ -120,7 +145,8 @@ impl<W> Outbox<W> {
             rcode,
             RCode::BUSY | RCode::CONFLICT_ERROR | RCode::SEND_ERROR | RCode::GENERATION
         );
-        if unseen && pending.attempts < ATTEMPTS {
+        let refused = matches!(rcode, RCode::TYPE_ERROR | RCode::ADDRESS_ERROR);
+        if (unseen || refused && pending.persistent) && pending.attempts < ATTEMPTS {
             let pause = FIRST_PAUSE * (1 << (pending.attempts - 1));
             pending.attempts += 1;
             self.paused.push((now + pause, pending));
@@ -215,6 +241,23 @@ mod tests {
             let token = sent(&mut outbox).unwrap().token;
             assert_eq!(outbox.take(token, rcode, Instant::ZERO), Some("me"));
             assert_eq!(outbox.take(token, rcode, Instant::ZERO), None);
+        }
+    }
+
+    #[test]
+    fn what_may_be_asked_often_is_asked_again_when_it_was_refused_but_not_without_an_answer() {
+        for (rcode, is_repeated) in [
+            (RCode::TYPE_ERROR, true),
+            (RCode::ADDRESS_ERROR, true),
+            (RCode::CANCELLED, false),
+            (RCode::COMPLETE, false),
+        ] {
+            let mut outbox = outbox();
+            outbox.send_persistently("me", ROUTE, Address::new(0), Operation::ReadQuadlet);
+            let token = sent(&mut outbox).unwrap().token;
+            let whose = outbox.take(token, rcode, Instant::ZERO);
+            assert_eq!(whose.is_none(), is_repeated, "{rcode}");
+            assert_eq!(outbox.poll_timeout().is_some(), is_repeated);
         }
     }
 

@@ -172,6 +172,20 @@ impl Bridge {
 
     /// Sends what the management agent asks for.
     pub(super) fn management_ask(&mut self, ask: Ask) {
+        let (who, route) = self.management_route();
+        self.outbox.send(who, route, ask.address, ask.operation);
+    }
+
+    /// Fetches a management ORB. After a bus reset Linux may ask for a reconnect a moment before it
+    /// lets the node at its memory (`sbp2_reconnect` does not wait for `sbp2_update`), and notices
+    /// two seconds later that nothing came of it. Its login is lost then.
+    pub(super) fn fetch_management_orb(&mut self, ask: Ask) {
+        let (who, route) = self.management_route();
+        let outbox = &mut self.outbox;
+        outbox.send_persistently(who, route, ask.address, ask.operation);
+    }
+
+    fn management_route(&self) -> (Who, Route) {
         let who = Who::Management {
             epoch: self.management.epoch(),
         };
@@ -179,7 +193,7 @@ impl Bridge {
             node: self.management.requester(),
             speed: FIRST_SPEED,
         };
-        self.outbox.send(who, route, ask.address, ask.operation);
+        (who, route)
     }
 
     fn agent_register(

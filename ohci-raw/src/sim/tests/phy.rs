@@ -52,15 +52,15 @@ fn a_packet_makes_its_node_root_at_the_next_reset() {
     bus.send_phy(c, configure(Some(0), None), START);
     assert_eq!(ids(&bus), [0, 1, 2]);
     bus.reset(START);
-    assert_eq!(ids(&bus), [2, 0, 1]);
+    assert_eq!(ids(&bus), [2, 1, 0], "the other end is the farthest");
     assert_eq!(bus.gap_count(), 7, "the packet said nothing of it");
     bus.reset(START);
-    assert_eq!(ids(&bus), [2, 0, 1]);
+    assert_eq!(ids(&bus), [2, 1, 0]);
 
     bus.force_root(b);
     bus.send_phy(a, configure(Some(62), None), START);
     bus.reset(START);
-    assert_eq!(ids(&bus), [2, 0, 1], "nobody was to be root");
+    assert_eq!(ids(&bus), [2, 1, 0], "nobody was to be root");
     bus.force_root(c);
     bus.force_root(b);
     bus.rotate_ids();
@@ -78,6 +78,51 @@ fn a_packet_makes_its_node_root_at_the_next_reset() {
 }
 
 #[test]
+fn another_root_moves_no_cable() {
+    use PortStatus::{Child, NotConnected, Parent};
+    for shape in [Topology::Chain, Topology::Star, Topology::Tree] {
+        let mut bus = Bus::new(Timing::Immediate);
+        bus.set_topology(shape);
+        let nodes = [1, 2, 3, 4].map(|number| bus.attach_host(config(number, Speed::S400), START));
+        let gap_count = bus.gap_count();
+        for node in nodes {
+            bus.force_root(node);
+            bus.reset(START);
+            assert!(!bus.is_recabled(), "{shape:?}");
+            assert_eq!(bus.id_of(node).unwrap().phy(), 3);
+            assert_eq!(bus.gap_count(), gap_count, "{shape:?}");
+        }
+    }
+    let (mut bus, [a, b, c]) = three_hosts();
+    bus.force_root(b);
+    bus.reset(START);
+    let ports: Vec<_> = bus
+        .self_ids()
+        .iter()
+        .map(|node| node.ports.clone())
+        .collect();
+    let expected = [
+        [NotConnected, Parent, NotConnected],
+        [Parent, NotConnected, NotConnected],
+        [Child, Child, NotConnected],
+    ];
+    assert_eq!(ports, expected);
+    bus.attach_host(config(4, Speed::S400), START);
+    let ids = |bus: &Bus| [a, b, c].map(|node| bus.id_of(node).unwrap().phy());
+    assert_eq!(ids(&bus), [0, 3, 2], "it is root until another one is");
+    bus.rotate_ids();
+    bus.reset(START);
+    assert_eq!(ids(&bus), [3, 2, 1]);
+    bus.force_root(b);
+    bus.detach(b, START);
+    assert_eq!(
+        bus.id_of(a).unwrap().phy(),
+        2,
+        "it went, and the last one is root"
+    );
+}
+
+#[test]
 fn a_forced_root_has_an_id_also_where_there_are_not_enough() {
     let mut bus = Bus::new(Timing::Immediate);
     let nodes: Vec<NodeIndex> = (0..64)
@@ -86,7 +131,8 @@ fn a_forced_root_has_an_id_also_where_there_are_not_enough() {
     bus.force_root(nodes[5]);
     bus.reset(START);
     assert_eq!(bus.id_of(nodes[5]).unwrap().phy(), 62);
-    assert_eq!(bus.id_of(nodes[62]).unwrap().phy(), 61);
+    assert_eq!(bus.id_of(nodes[4]).unwrap().phy(), 4, "on the one side");
+    assert_eq!(bus.id_of(nodes[62]).unwrap().phy(), 5, "on the other one");
     assert_eq!(bus.self_ids().len(), 63);
     assert_eq!(bus.self_ids_seen_by(nodes[63]), []);
     bus.force_root(nodes[63]);

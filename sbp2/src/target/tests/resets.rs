@@ -191,3 +191,20 @@ fn busy_and_split_timeout_keep_what_is_written() {
     let refused = lab.request(0, csr::RESET_START, Operation::ReadQuadlet);
     assert_eq!(refused.rcode, RCode::TYPE_ERROR);
 }
+
+#[test]
+fn a_reconnect_is_heard_of_a_host_that_opens_its_memory_a_moment_later() {
+    let mut lab = Lab::logged_in(1);
+    lab.reset_bus();
+    let mut refusals = 3;
+    lab.judge = Some(Box::new(move |transaction| {
+        let is_orb = matches!(transaction.operation, Operation::ReadBlock { length: 32 });
+        let is_refused = is_orb && refusals > 0;
+        refusals -= i32::from(is_refused);
+        is_refused.then_some(RCode::TYPE_ERROR)
+    }));
+    let orb = ManagementOrb::for_login(Function::RECONNECT, lab.login_id(0), lab.fifo(0));
+    assert_eq!(lab.start_management(0, &orb), RCode::COMPLETE);
+    lab.advance_to(lab.now + Duration::from_millis(10));
+    assert!(lab.bridge.logins()[0].connected);
+}

@@ -10,6 +10,9 @@ use super::files;
 const PROGRAM: &str = "qemu-system-x86_64";
 /// The first with vfio-user.
 const OLDEST: (u32, u32) = (10, 1);
+/// A kernel looks whether the timer interrupts, and panics if it does not for some milliseconds
+/// ("IO-APIC + timer doesn't work!"). A machine in software may have had no processor meanwhile.
+const ANY_TIMER: &str = "no_timer_check";
 
 /// What every machine has.
 pub(super) struct Machine<'a> {
@@ -91,7 +94,7 @@ impl Qemu {
             .arg(machine.kernel)
             .arg("-initrd")
             .arg(machine.initramfs)
-            .args(["-append", machine.append]);
+            .args(["-append", &format!("{} {ANY_TIMER}", machine.append)]);
         for controller in machine.controllers {
             let device = serde_json::json!({
                 "driver": "vfio-user-pci",
