@@ -40,4 +40,10 @@ pub trait HostExport: Debug + Send {
     ///
     /// Returns how many requests were not waited for.
     fn stop(self: Box<Self>, grace: std::time::Duration) -> usize;
+
+    /// As [`stop`](Self::stop), but what can be left for the next process is left: a device stays
+    /// attached, and who uses it waits.
+    fn leave(self: Box<Self>, grace: std::time::Duration) -> usize {
+        self.stop(grace)
+    }
 }

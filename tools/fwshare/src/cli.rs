@@ -174,13 +174,20 @@ pub(crate) struct LoginArgs {
     pub(crate) exclusive: bool,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
-    /// Serve the disk: nbd:unix:PATH, nbd:tcp:HOST:PORT or file:PATH[,loop]; may be repeated
+    /// Serve the disk: nbd:unix:PATH, nbd:tcp:HOST:PORT, file:PATH[,loop] or
+    /// nbd-device[:/dev/nbdN]; may be repeated
     ///
     /// `file:` makes the disk a file of this user's (needs FUSE), for programs that know nothing
     /// of NBD. Writes to it must be whole blocks. `,loop` makes a block device of it, /dev/loopN,
     /// with its partitions (needs root and the loop driver); fsync is a flush of the disk. At the
     /// end the device is detached. If it is mounted then, or open, it is served until it is not
     /// any more: nothing is lost. A second signal does not wait. A comma in PATH is written twice.
+    ///
+    /// nbd-device is a block device by the kernel's nbd driver, /dev/nbdN, with its partitions
+    /// (needs root, modprobe nbd, and Linux 5.14 or newer). It is detached as a loop device is. If
+    /// this process is killed, who uses the device waits for the next one with the same export,
+    /// for --replacement-timeout and half a minute; it goes on with the device, also while it is
+    /// mounted. What was under way waits ten seconds at least.
     ///
     /// A Unix socket can be opened by this user only. A TCP port can be opened by anybody who
     /// reaches it: there is no password. Port 0 lets the system choose. With --bus
@@ -513,6 +520,7 @@ mod tests {
             "login --shared --export file:/x,",
             "login --shared --export file:/x,loop,loop",
             "login --shared --export nbd:tcp:host",
+            "login --shared --export nbd-device:/dev/nbd0p1",
             "login --shared --replacement-timeout -1",
             "login --shared --replacement-timeout +1",
             "login --shared --replacement-timeout 86401",

@@ -140,7 +140,7 @@ pub(super) fn clear(device: BorrowedFd<'_>) -> Result<(), Errno> {
 
 /// Gives the calling thread a table of descriptors of its own, with nothing in it but the
 /// standard three. It must not own or borrow another one, nor be given one later.
-pub(super) fn leave_descriptors() -> io::Result<()> {
+pub(crate) fn leave_descriptors() -> io::Result<()> {
     // SAFETY: with CLOSE_RANGE_UNSHARE the descriptors that are closed are this thread's copies;
     // those of all other threads stay. Its callers are at the start of a thread that owns none.
     let left = unsafe { libc::close_range(3, libc::c_uint::MAX, CLOSE_RANGE_UNSHARE) };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fwshare_export::file::FileExport;
 use fwshare_export::nbd::{Endpoint, Export, Server};
+use fwshare_export::nbd_device::{self, NbdDevice};
 use fwshare_export::{Disk, HostExport};
 
 use super::failure;
@@ -16,8 +17,21 @@ use crate::export_spec::ExportSpec;
 /// How long clients have to hear the end of what they asked for.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// How long the last command of a request may take once a lost login is not waited for any more.
+const LAST_COMMAND: Duration = Duration::from_secs(30);
+
 /// How often it is looked whether a device is still in use.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// What exports have to know of the disk.
+pub(super) struct About<'a> {
+    /// What NBD clients are told of it.
+    pub(super) description: &'a str,
+    /// Which disk and host it is, to the next process.
+    pub(super) identity: String,
+    /// How long requests to it wait for a lost login.
+    pub(super) replacement_timeout: Duration,
+}
 
 /// All exports of one host.
 #[derive(Default)]
@@ -28,12 +42,12 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Serves the disk, which NBD clients are told is this.
+    /// Serves the disk.
     pub(super) fn start<'a>(
         &mut self,
         disk: &Arc<dyn Disk>,
         specs: impl Iterator<Item = &'a ExportSpec>,
-        description: &str,
+        about: &About<'_>,
     ) -> Result<(), Failure> {
         let mut endpoints = Vec::new();
         for spec in specs {
@@ -48,12 +62,22 @@ impl Exports {
                     }
                     self.others.push(Box::new(file));
                 }
+                ExportSpec::NbdDevice(index) => {
+                    let options = nbd_device::Options {
+                        index: *index,
+                        identity: about.identity.clone(),
+                        dead_conn_timeout: about.replacement_timeout + LAST_COMMAND,
+                    };
+                    let device = NbdDevice::start(Arc::clone(disk), &options);
+                    let device = device.map_err(|error| failure::of_nbd_device(&error))?;
+                    self.others.push(Box::new(device));
+                }
             }
         }
         if endpoints.is_empty() {
             return Ok(());
         }
-        self.server = Some(serve(Arc::clone(disk), &endpoints, description)?);
+        self.server = Some(serve(Arc::clone(disk), &endpoints, about.description)?);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use ohci_raw::bus::Eui64;
 use ohci_raw::port::Port;
 use sbp2::initiator::Counters;
 
-use super::exports::Exports;
+use super::exports::{About, Exports};
 use super::failure;
 use crate::control::Device;
 use crate::device::Place;
@@ -20,6 +20,8 @@ pub(super) struct Hosts {
     description: String,
     target: Target,
     options: Options,
+    /// Tells the bus from others of this host.
+    bus: String,
     /// The folder for notes of logins.
     notes: Option<PathBuf>,
     hosts: Vec<Host>,
@@ -41,12 +43,18 @@ pub(super) struct View<'a> {
 }
 
 impl Hosts {
-    pub(super) fn new(place: &Place<'_>, options: Options, notes: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        place: &Place<'_>,
+        options: Options,
+        bus: String,
+        notes: Option<PathBuf>,
+    ) -> Self {
         Self {
             name: place.name(),
             description: format!("{} {}", place.name(), place.found.texts()),
             target: place.target(),
             options,
+            bus,
             notes,
             hosts: Vec::new(),
         }
@@ -96,7 +104,16 @@ impl Hosts {
         for (index, host) in self.hosts.iter_mut().enumerate() {
             let own = exports.iter().skip(index).step_by(hosts.max(1));
             let disk = host.session.disk();
-            host.exports.start(&disk, own, &self.description)?;
+            let guid = host.guid.map_or_else(String::new, |guid| guid.to_string());
+            let about = About {
+                description: &self.description,
+                identity: format!(
+                    "fwshare:{}:{}:{guid}{}",
+                    self.target.eui64, self.target.lun, self.bus
+                ),
+                replacement_timeout: self.options.replacement_timeout,
+            };
+            host.exports.start(&disk, own, &about)?;
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(),
         BusSpec::Folder(_) => control::run_folder(args.run_dir.run_dir.as_deref()).ok(),
         BusSpec::Emulated(_) | BusSpec::Replay { .. } => None,
     };
-    let mut hosts = Hosts::new(&place, options(args), notes);
+    let mut hosts = Hosts::new(&place, options(args), distinction(&args.bus.bus), notes);
     let mut control = None;
     let look = || aside.look();
     let served = serve(args, &mut hosts, ports, &stop, look, |hosts| {
@@ -112,6 +112,20 @@ fn source(args: &LoginArgs, place: &Place<'_>, hosts: &Hosts) -> Source {
     Source { status, watches }
 }
 
+/// What tells a bus from others that may have the same nodes: nothing for that of the controllers
+/// themselves.
+fn distinction(bus: &BusSpec) -> String {
+    match bus {
+        BusSpec::Folder(folder) if folder == std::path::Path::new("/dev") => String::new(),
+        BusSpec::Folder(folder) => {
+            let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+            format!("@{}", folder.display())
+        }
+        // They end with this process.
+        BusSpec::Emulated(_) | BusSpec::Replay { .. } => format!("@{}", std::process::id()),
+    }
+}
+
 fn options(args: &LoginArgs) -> Options {
     Options {
         exclusive: args.exclusive,
@@ -152,7 +166,10 @@ fn serve(
 fn check(exports: &[ExportSpec]) -> Result<(), Failure> {
     use fwshare_export::nbd::Endpoint;
     for (index, export) in exports.iter().enumerate() {
-        let chosen_later = matches!(export, ExportSpec::Nbd(Endpoint::Tcp { port: 0, .. }));
+        let chosen_later = matches!(
+            export,
+            ExportSpec::Nbd(Endpoint::Tcp { port: 0, .. }) | ExportSpec::NbdDevice(None)
+        );
         if !chosen_later && exports[..index].contains(export) {
             let message = format!("--export {export} is given twice");
             return Err(Failure::new(Exit::Usage, message)
@@ -172,6 +189,7 @@ mod tests {
         };
         assert_eq!(check(&["nbd:unix:/a", "nbd:unix:/b"]), Ok(()));
         assert_eq!(check(&["nbd:tcp:h:0", "nbd:tcp:h:0"]), Ok(()));
+        assert_eq!(check(&["nbd-device", "nbd-device"]), Ok(()));
         let twice = check(&["nbd:unix:/a", "nbd:tcp:h:1", "nbd:unix:/a"]).unwrap_err();
         assert_eq!(twice.code(), 2);
         assert!(twice.to_string().contains("unix:/a"), "{twice}");

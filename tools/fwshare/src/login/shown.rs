@@ -135,7 +135,8 @@ impl Shown {
         if self.hosts.iter().all(|host| host.exports.is_empty()) {
             lines.add(
                 "Export",
-                "none; with --export nbd:unix:PATH or file:PATH the disk can be used".to_owned(),
+                "none; with --export nbd:unix:PATH, file:PATH or nbd-device the disk can be used"
+                    .to_owned(),
             );
         }
         lines.0
