@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `firewire_sbp2` | kernel | our bridge |
 //! | `login` | `fwshare login` on a real `/dev/fw*` | our bridge |
+//! | `nbd_device` | `fwshare login`, and the kernel's nbd driver | our bridge |
 //! | `sbp_target` | `fwshare login` | kernel |
 //! | `company` | kernel and `fwshare login` | our bridge |
 //! | `cluster` | `fwshare login` in two guests with OCFS2, one of which is killed | our bridge |
@@ -24,6 +25,7 @@ mod control;
 mod disk;
 mod firewire_sbp2;
 mod login;
+mod nbd_device;
 mod recordings;
 mod resets;
 mod sbp_target;

@@ -3,7 +3,8 @@
 //! Whoever has a disk implements [`Disk`]: its [`Geometry`], and a way to submit a [`Request`]
 //! and be told later how it ended. This crate turns that into something that other programs can
 //! open: [`nbd`], a server for the Network Block Device protocol, which QEMU, libnbd's tools, fio
-//! and the Linux kernel speak, and [`file`](mod@file), a file by FUSE, with a [`loop_device`] on it.
+//! and the Linux kernel speak, [`nbd_device`], that server with the kernel's driver as its client,
+//! and [`file`](mod@file), a file by FUSE, with a [`loop_device`] on it.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -29,12 +30,16 @@
 // Two files have exceptions: loop_device/system.rs and ublk/ring.rs.
 #![deny(unsafe_code)]
 
+mod apart;
 mod block_device;
+#[cfg(test)]
+mod c_header;
 mod disk;
 pub mod file;
 pub mod loop_device;
 pub mod memory;
 pub mod nbd;
+pub mod nbd_device;
 #[cfg(feature = "ublk")]
 pub mod ublk;
 mod users;

@@ -203,8 +203,8 @@ pub(crate) struct LoginArgs {
     pub(crate) exclusive: bool,
     #[command(flatten)]
     pub(crate) bus: BusArgs,
-    /// Serve the disk: auto, nbd:unix:PATH, nbd:tcp:HOST:PORT, file:PATH[,loop] or ublk[:N]; may
-    /// be repeated
+    /// Serve the disk: auto, nbd:unix:PATH, nbd:tcp:HOST:PORT, file:PATH[,loop],
+    /// nbd-device[:/dev/nbdN] or ublk[:N]; may be repeated
     ///
     /// `auto` is the best of those that this machine has, and it is told which and why nothing
     /// better. Its files are where running logins can be reached.
@@ -214,6 +214,12 @@ pub(crate) struct LoginArgs {
     /// with its partitions (needs root and the loop driver); fsync is a flush of the disk. At the
     /// end the device is detached. If it is mounted then, or open, it is served until it is not
     /// any more: nothing is lost. A second signal does not wait. A comma in PATH is written twice.
+    ///
+    /// nbd-device is a block device by the kernel's nbd driver, /dev/nbdN, with its partitions
+    /// (needs root, modprobe nbd, and Linux 5.14 or newer). It is detached as a loop device is. If
+    /// this process is killed, who uses the device waits for the next one with the same export,
+    /// for --replacement-timeout and half a minute; it goes on with the device, also while it is
+    /// mounted. What was under way waits ten seconds at least.
     ///
     /// `ublk` makes a block device of it with nothing in between, /dev/ublkbN (needs root, Linux
     /// 6.5 or newer and its ublk driver, and an fwshare that was built with it). It ends as a loop
@@ -668,6 +674,7 @@ mod tests {
             "login --shared --export file:/x,",
             "login --shared --export file:/x,loop,loop",
             "login --shared --export nbd:tcp:host",
+            "login --shared --export nbd-device:/dev/nbd0p1",
             "login --shared --replacement-timeout -1",
             "login --shared --replacement-timeout +1",
             "login --shared --replacement-timeout 86401",

@@ -16,6 +16,8 @@ pub(crate) enum ExportSpec {
         /// With a loop device on it.
         on_loop: bool,
     },
+    /// As a device of the kernel's nbd driver: that with this number, or any.
+    NbdDevice(Option<u32>),
     /// As a block device, by ublk.
     #[cfg(feature = "ublk")]
     Ublk {
@@ -32,6 +34,8 @@ impl std::fmt::Display for ExportSpec {
                 let path = path.display().to_string().replace(',', ",,");
                 write!(f, "file:{path}{}", if *on_loop { ",loop" } else { "" })
             }
+            Self::NbdDevice(None) => f.write_str("nbd-device"),
+            Self::NbdDevice(Some(index)) => write!(f, "nbd-device:{NBD_NODE}{index}"),
             #[cfg(feature = "ublk")]
             Self::Ublk { number } => match number {
                 None => f.write_str("ublk"),
@@ -65,6 +69,7 @@ impl ExportChoice {
         let chosen_later = match self {
             Self::Auto => true,
             Self::This(ExportSpec::Nbd(Endpoint::Tcp { port, .. })) => *port == 0,
+            Self::This(ExportSpec::NbdDevice(None)) => true,
             Self::This(_) => false,
         };
         !chosen_later && others.contains(self)
@@ -93,7 +98,10 @@ impl FromStr for ExportChoice {
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum ParseExportError {
-    #[error("an export is auto, nbd:unix:PATH, nbd:tcp:HOST:PORT, file:PATH[,loop] or ublk[:N]")]
+    #[error(
+        "an export is auto, nbd:unix:PATH, nbd:tcp:HOST:PORT, file:PATH[,loop], \
+         nbd-device[:/dev/nbdN] or ublk[:N]"
+    )]
     Kind,
     #[error("\"{0}\" names no path: write file:PATH")]
     Path(String),
@@ -111,7 +119,12 @@ pub(crate) enum ParseExportError {
     NoUblk,
     #[error(transparent)]
     Endpoint(#[from] ParseEndpointError),
+    #[error("\"{0}\" is no nbd device: write nbd-device, or nbd-device:/dev/nbdN with a number N")]
+    NbdDevice(String),
 }
+
+/// Where nbd devices are, without their number.
+const NBD_NODE: &str = "/dev/nbd";
 
 impl FromStr for ExportSpec {
     type Err = ParseExportError;
@@ -119,6 +132,9 @@ impl FromStr for ExportSpec {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(path) = text.strip_prefix("file:") {
             return file(path);
+        }
+        if let Some(device) = text.strip_prefix("nbd-device") {
+            return nbd_device(device).ok_or_else(|| ParseExportError::NbdDevice(text.to_owned()));
         }
         if text == "ublk" || text.starts_with("ublk:") {
             return ublk(text);
@@ -164,9 +180,49 @@ fn file(text: &str) -> Result<ExportSpec, ParseExportError> {
     Ok(ExportSpec::File { path, on_loop })
 }
 
+/// What stands behind `nbd-device`.
+fn nbd_device(text: &str) -> Option<ExportSpec> {
+    if text.is_empty() {
+        return Some(ExportSpec::NbdDevice(None));
+    }
+    let number = text.strip_prefix(':')?.strip_prefix(NBD_NODE)?;
+    // A partition is none, nor is +1 or 01.
+    let index = number.parse().ok()?;
+    let spec = ExportSpec::NbdDevice(Some(index));
+    (number == index.to_string()).then_some(spec)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_nbd_device_is_any_or_that_with_a_number() {
+        for (text, index) in [
+            ("nbd-device", None),
+            ("nbd-device:/dev/nbd0", Some(0)),
+            ("nbd-device:/dev/nbd12", Some(12)),
+        ] {
+            let spec: ExportSpec = text.parse().unwrap();
+            assert_eq!(spec, ExportSpec::NbdDevice(index), "{text}");
+            assert_eq!(spec.to_string(), text);
+        }
+        for text in [
+            "nbd-device:",
+            "nbd-device:0",
+            "nbd-device:nbd0",
+            "nbd-device:/dev/nbd",
+            "nbd-device:/dev/nbd0p1",
+            "nbd-device:/dev/nbd+1",
+            "nbd-device:/dev/nbd01",
+            "nbd-device:/dev/nbd4294967296",
+            "nbd-device:/dev/loop0",
+            "nbd-devices",
+        ] {
+            let refused = text.parse::<ExportSpec>().unwrap_err();
+            assert_eq!(refused, ParseExportError::NbdDevice(text.to_owned()));
+        }
+    }
 
     #[test]
     fn a_files_path_keeps_its_commas_and_the_loop_device_is_an_option() {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::{LoopError, apart, failed, is_gone, node, system, users, wait_for_lookers};
+use super::{LoopError, apart, failed, is_gone, node, system, users};
+use crate::apart::wait_for_lookers;
 
 /// Detaches the loop devices on the file `path`, which nobody serves any more.
 ///

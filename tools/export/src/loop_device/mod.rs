@@ -22,13 +22,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
 pub(crate) use self::left_behind::detach_left_behind;
-#[cfg(feature = "ublk")]
 pub(crate) use self::system::leave_descriptors;
+use crate::apart::wait_for_lookers;
 use crate::block_device::{Announce, BlockDevice, DetachError};
 use crate::disk::Geometry;
 use crate::users::Users;
@@ -38,10 +38,7 @@ const CONTROL: &str = "/dev/loop-control";
 /// How often somebody else may be faster.
 const TRIES: usize = 100;
 
-/// How long udev may look at a device that is to be detached.
-const LOOKERS: Duration = Duration::from_secs(3);
-
-/// How often it is looked whether a device is detached.
+/// How long to let somebody else be faster.
 const ROUND: Duration = Duration::from_millis(20);
 
 /// Why there is no loop device.
@@ -239,28 +236,7 @@ fn configure(
 /// it opens may leave it.
 fn apart<T: Send>(work: impl FnOnce() -> Result<T, LoopError> + Send) -> Result<T, LoopError> {
     let whole = |error| failed("leave the descriptors of", Path::new("this process"))(error);
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().name("loop device".into());
-        let thread = thread.spawn_scoped(scope, || {
-            system::leave_descriptors().map_err(whole)?;
-            work()
-        });
-        let ended = thread.map_err(whole)?.join();
-        ended.unwrap_or_else(|_| Err(whole(io::Error::other("the thread has died"))))
-    })
-}
-
-/// Waits until a device is detached, as long as it may be that it is only looked at: udev opens
-/// what changes. Whether it is attached then.
-fn wait_for_lookers(is_attached: impl Fn() -> Result<bool, LoopError>) -> Result<bool, LoopError> {
-    let start = Instant::now();
-    while is_attached()? {
-        if start.elapsed() > LOOKERS {
-            return Ok(true);
-        }
-        thread::sleep(ROUND);
-    }
-    Ok(false)
+    crate::apart::apart(work).map_err(whole)?
 }
 
 fn users(number: u32) -> Users {

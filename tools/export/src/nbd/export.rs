@@ -150,7 +150,7 @@ impl Export {
         name.is_empty() || name == self.name.as_bytes()
     }
 
-    pub(super) fn transmission_flags(&self, structured: bool) -> TransmissionFlags {
+    pub(crate) fn transmission_flags(&self, structured: bool) -> TransmissionFlags {
         let mut flags = TransmissionFlags::HAS_FLAGS
             | TransmissionFlags::SEND_FLUSH
             | TransmissionFlags::SEND_FUA

@@ -16,6 +16,7 @@
 //! | [`Endpoint`] | where to listen, and the URI for it | no |
 //! | `listener` | a socket that nobody else can use by accident | yes |
 //! | `session` | the two threads around a connection | yes |
+//! | `kernel` | such a session with the kernel's driver as the client | yes |
 //! | [`Server`] | accepts clients; stops cleanly | yes |
 //!
 //! # What a flush guarantees
@@ -46,6 +47,7 @@ mod connection;
 mod counters;
 mod endpoint;
 mod export;
+mod kernel;
 mod listener;
 mod negotiation;
 mod output;
@@ -58,6 +60,8 @@ pub use connection::{Connection, Ticket};
 pub use counters::{Counters, Tally};
 pub use endpoint::{Endpoint, ParseEndpointError};
 pub use export::{Export, ExportError, Limits};
+pub(crate) use kernel::KernelSession;
 pub use listener::ListenError;
 pub use output::Outgoing;
 pub use server::{Server, StopReport};
+pub(crate) use session::Farewell;

@@ -7,9 +7,14 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::disk::DiskError;
 
@@ -19,6 +24,9 @@ use super::export::Export;
 
 /// How much is read from a socket at a time.
 const READ_SIZE: usize = 128 << 10;
+
+/// How long one that departs goes on reading, if its client goes on sending.
+const LAST_READS: Duration = Duration::from_secs(2);
 
 /// A client's socket.
 #[derive(Debug)]
@@ -34,6 +42,15 @@ impl Stream {
             Self::Unix(stream) => stream.shutdown(Shutdown::Both),
             Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
         };
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tcp(stream) => stream.as_fd(),
+        }
     }
 }
 
@@ -73,6 +90,39 @@ pub(super) struct Session {
     submitting: Mutex<()>,
     export: Arc<Export>,
     stream: Stream,
+    kernel: Option<Kernel>,
+}
+
+/// What a session has whose client is the kernel.
+pub(super) struct Kernel {
+    /// Readable once the session is to depart.
+    pub(super) departing: UnixStream,
+    /// Called when nothing is left of the session: no thread, and no request that the disk still
+    /// has.
+    pub(super) at_end: Option<Box<dyn FnOnce(Farewell) + Send + Sync>>,
+}
+
+/// How a session has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Farewell {
+    /// The client has taken its leave.
+    Goodbye,
+    /// One of the two has hung up.
+    HungUp,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let said_goodbye = self.lock().said_goodbye();
+        let at_end = self.kernel.as_mut().and_then(|kernel| kernel.at_end.take());
+        if let Some(at_end) = at_end {
+            at_end(if said_goodbye {
+                Farewell::Goodbye
+            } else {
+                Farewell::HungUp
+            });
+        }
+    }
 }
 
 /// How many threads serve clients, and a way to wait until they are gone.
@@ -93,6 +143,12 @@ impl Handle {
     /// then it keeps its place, or clients that come, ask and go would fill the memory.
     pub(super) fn is_over(&self) -> bool {
         self.session.strong_count() == 0
+    }
+
+    /// How many requests are with the disk.
+    pub(super) fn under_way(&self) -> usize {
+        let session = self.session.upgrade();
+        session.map_or(0, |session| session.lock().under_way())
     }
 
     /// Lets what is under way end, and then the session.
@@ -118,12 +174,35 @@ impl Handle {
 
 /// Serves the client at the other end of `stream`.
 pub(super) fn start(export: Arc<Export>, stream: Stream, crew: &Arc<Crew>) -> io::Result<Handle> {
+    let connection = Connection::new(Arc::clone(&export));
+    run(export, connection, stream, None, crew)
+}
+
+/// Serves the kernel, which has the other end of `stream`.
+pub(super) fn start_kernel(
+    export: Arc<Export>,
+    stream: UnixStream,
+    kernel: Kernel,
+    crew: &Arc<Crew>,
+) -> io::Result<Handle> {
+    let connection = Connection::in_transmission(Arc::clone(&export));
+    run(export, connection, Stream::Unix(stream), Some(kernel), crew)
+}
+
+fn run(
+    export: Arc<Export>,
+    connection: Connection,
+    stream: Stream,
+    kernel: Option<Kernel>,
+    crew: &Arc<Crew>,
+) -> io::Result<Handle> {
     let session = Arc::new(Session {
-        connection: Mutex::new(Connection::new(Arc::clone(&export))),
+        connection: Mutex::new(connection),
         changed: Condvar::new(),
         submitting: Mutex::new(()),
         export,
         stream,
+        kernel,
     });
     let mut handle = Handle {
         session: Arc::downgrade(&session),
@@ -169,8 +248,12 @@ impl Session {
     /// The reader: until the client has nothing more to say.
     fn read(self: &Arc<Self>) {
         let mut buffer = vec![0; READ_SIZE];
+        let mut last_reads = None;
         loop {
-            match (&self.stream).read(&mut buffer) {
+            let Some(length) = self.next_read(&mut last_reads) else {
+                break self.lock().depart();
+            };
+            match (&self.stream).read(&mut buffer[..length]) {
                 Ok(0) => break self.lock().input_ended(),
                 Ok(length) => self.receive(&buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -184,6 +267,33 @@ impl Session {
             }
         }
         self.changed.notify_all();
+    }
+
+    /// How many bytes to read next; `None`: no more, as the session departs. It does so between
+    /// two requests, if it can when the client has nothing more to say.
+    fn next_read(&self, last_reads: &mut Option<Instant>) -> Option<usize> {
+        let Some(kernel) = &self.kernel else {
+            return Some(READ_SIZE);
+        };
+        let mut fds = [
+            PollFd::new(self.stream.as_fd(), PollFlags::POLLIN),
+            PollFd::new(kernel.departing.as_fd(), PollFlags::POLLIN),
+        ];
+        while poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        let [readable, departing] = fds.map(|fd| fd.any() == Some(true));
+        if !departing {
+            return Some(READ_SIZE);
+        }
+        let end = *last_reads.get_or_insert_with(|| Instant::now() + LAST_READS);
+        let connection = self
+            .changed
+            .wait_while(self.lock(), |connection| connection.is_blocked())
+            .unwrap_or_else(PoisonError::into_inner);
+        match connection.to_boundary() {
+            0 if readable && Instant::now() < end => Some(READ_SIZE),
+            0 => None,
+            rest => Some(rest.min(READ_SIZE)),
+        }
     }
 
     fn receive(self: &Arc<Self>, bytes: &[u8]) {

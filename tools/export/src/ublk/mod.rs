@@ -108,15 +108,6 @@ impl UblkExport {
         })
     }
 
-    /// Leaves the device to the next process that serves the disk: what the disk was asked is
-    /// answered, if that takes no longer than this; all else waits in the kernel, which shows the
-    /// device as before.
-    ///
-    /// Returns how many requests were not waited for. They are issued again.
-    pub fn leave(self, grace: Duration) -> usize {
-        self.let_go(grace)
-    }
-
     fn let_go(&self, grace: Duration) -> usize {
         self.stop_closing();
         self.queue.leave();
@@ -225,6 +216,19 @@ impl HostExport for UblkExport {
             tracing::warn!("{error}");
         }
         self.queue.under_way()
+    }
+
+    fn can_be_left(&self) -> bool {
+        true
+    }
+
+    /// What the disk has not answered by then is issued again, as is all else.
+    fn leave(self: Box<Self>, grace: Duration) -> bool {
+        let unanswered = self.let_go(grace);
+        if unanswered > 0 {
+            tracing::info!("{unanswered} requests are issued again by the next process");
+        }
+        true
     }
 }
 

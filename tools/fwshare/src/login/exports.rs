@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fwshare_export::file::FileExport;
 use fwshare_export::nbd::{Endpoint, Export, Server};
+use fwshare_export::nbd_device::{self, NbdDevice};
 #[cfg(feature = "ublk")]
 use fwshare_export::ublk::UblkExport;
 use fwshare_export::{Disk, HostExport};
@@ -19,8 +20,23 @@ use crate::export_spec::ExportSpec;
 /// How long clients have to hear the end of what they asked for.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// How long the last command of a request may take once a lost login is not waited for any more.
+const LAST_COMMAND: Duration = Duration::from_secs(30);
+
 /// How often it is looked whether a device is still in use.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// What exports have to know of the disk.
+pub(super) struct About<'a> {
+    /// What NBD clients are told of it.
+    pub(super) description: &'a str,
+    /// Which disk and host it is, to the next process.
+    pub(super) identity: String,
+    /// How long requests to it wait for a lost login.
+    pub(super) replacement_timeout: Duration,
+    /// What udev is told of its block devices.
+    pub(super) properties: DeviceProperties,
+}
 
 /// All exports of one host.
 #[derive(Default)]
@@ -33,19 +49,14 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    /// Serves the disk, which NBD clients are told is this, and of which udev is told these
-    /// properties. The identity is what the disk is called by a
-    /// process that comes later, too.
-    #[cfg_attr(not(feature = "ublk"), expect(unused_variables))]
+    /// Serves the disk.
     pub(super) fn start<'a>(
         &mut self,
         disk: &Arc<dyn Disk>,
         specs: impl Iterator<Item = &'a ExportSpec>,
-        description: &str,
-        identity: &str,
-        properties: DeviceProperties,
+        about: About<'_>,
     ) -> Result<(), Failure> {
-        self.properties = properties;
+        self.properties = about.properties;
         let mut endpoints = Vec::new();
         for spec in specs {
             match spec {
@@ -60,10 +71,20 @@ impl Exports {
                     }
                     self.others.push(Box::new(file));
                 }
+                ExportSpec::NbdDevice(index) => {
+                    let options = nbd_device::Options {
+                        index: *index,
+                        identity: about.identity.clone(),
+                        dead_conn_timeout: about.replacement_timeout + LAST_COMMAND,
+                    };
+                    let device = NbdDevice::start(Arc::clone(disk), &options);
+                    let device = device.map_err(|error| failure::of_nbd_device(&error))?;
+                    self.others.push(Box::new(device));
+                }
                 #[cfg(feature = "ublk")]
                 ExportSpec::Ublk { number } => {
                     let announce = &mut |name: &str| self.properties.announce(name);
-                    let device = UblkExport::start(disk, *number, identity, announce);
+                    let device = UblkExport::start(disk, *number, &about.identity, announce);
                     let device = device.map_err(|error| failure::of_ublk(&error))?;
                     self.others.push(Box::new(device));
                 }
@@ -73,7 +94,7 @@ impl Exports {
         if endpoints.is_empty() {
             return Ok(());
         }
-        self.server = Some(serve(Arc::clone(disk), &endpoints, description)?);
+        self.server = Some(serve(Arc::clone(disk), &endpoints, about.description)?);
         Ok(())
     }
 
@@ -263,8 +284,8 @@ mod tests {
             done: Arc::clone(&done),
         };
         let exports = Exports {
-            server: None,
             others: vec![Box::new(fake)],
+            ..Exports::default()
         };
         (exports, done)
     }

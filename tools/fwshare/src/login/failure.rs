@@ -7,6 +7,7 @@ use fwshare_export::Users;
 use fwshare_export::file::FileError;
 use fwshare_export::loop_device::LoopError;
 use fwshare_export::nbd::ListenError;
+use fwshare_export::nbd_device::NbdDeviceError;
 #[cfg(feature = "ublk")]
 use fwshare_export::ublk::UblkError;
 use ohci_raw::port::PortError;
@@ -129,7 +130,7 @@ fn of_loop_device(error: &LoopError, message: String) -> Failure {
         LoopError::NotDirect(_) => Failure::new(Exit::Error, message)
             .advise("another kernel is needed; nbd:unix:PATH works on this one"),
         LoopError::LeftBehind { device, users } => {
-            Failure::new(Exit::Held, message).advise(end_of(device, users))
+            Failure::new(Exit::Held, message).advise(released(device, users))
         }
         LoopError::Os { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
             Failure::new(Exit::Permission, message).advise("a loop device needs root")
@@ -173,7 +174,7 @@ pub(super) fn of_ublk(error: &UblkError) -> Failure {
             by.pid
         )),
         UblkError::LeftBehind { device, users, .. } => {
-            Failure::new(Exit::Held, message).advise(end_of(device, users))
+            Failure::new(Exit::Held, message).advise(released(device, users))
         }
         UblkError::Os { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
             Failure::new(Exit::Permission, message).advise("a ublk device needs root")
@@ -182,8 +183,41 @@ pub(super) fn of_ublk(error: &UblkError) -> Failure {
     }
 }
 
-/// How a device that is in use becomes free.
-fn end_of(device: &Path, users: &Users) -> String {
+/// A disk that cannot be a device of the nbd driver.
+pub(super) fn of_nbd_device(error: &NbdDeviceError) -> Failure {
+    let message = format!("no nbd device: {error}");
+    match error {
+        NbdDeviceError::NoDriver => {
+            Failure::new(Exit::Error, message).advise("the nbd driver is needed: modprobe nbd")
+        }
+        NbdDeviceError::NotPermitted => Failure::new(Exit::Permission, message)
+            .advise("an nbd device needs root; nbd:unix:PATH does not"),
+        NbdDeviceError::InUse { .. } => Failure::new(Exit::Held, message)
+            .advise("name another one, or none: nbd-device takes the first that nobody uses"),
+        NbdDeviceError::Taken => Failure::new(Exit::Error, message).advise(
+            "detach one (nbd-client -d), or load the driver for more: modprobe nbd nbds_max=64",
+        ),
+        NbdDeviceError::Refused { .. } => Failure::new(Exit::Error, message).advise(
+            "name no device, or one with a lower number; nbd:unix:PATH works with any disk",
+        ),
+        NbdDeviceError::TooOld(_) => Failure::new(Exit::Error, message)
+            .advise("Linux 5.14 or newer is needed; nbd:unix:PATH works on this one"),
+        NbdDeviceError::Served(_) => Failure::new(Exit::Held, message)
+            .advise("fwshare status shows it; one nbd-device is enough for a host and its disk"),
+        NbdDeviceError::OtherShape { device, users, .. } => {
+            Failure::new(Exit::Held, message).advise(released(device, users))
+        }
+        NbdDeviceError::Elsewhere { device, .. } => Failure::new(Exit::Held, message).advise(
+            format!("go on with it: --export nbd-device:{}", device.display()),
+        ),
+        NbdDeviceError::Geometry(_) | NbdDeviceError::Export(_) | NbdDeviceError::Os { .. } => {
+            Failure::new(Exit::Error, message)
+        }
+    }
+}
+
+/// How to be rid of a device's users.
+fn released(device: &Path, users: &Users) -> String {
     users.mounts.first().map_or_else(
         || format!("stop what uses it: lsblk {}", device.display()),
         |place| format!("unmount it: umount {place}"),

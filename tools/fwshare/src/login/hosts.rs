@@ -9,7 +9,7 @@ use ohci_raw::port::Port;
 use sbp2::initiator::Counters;
 
 use super::device_properties::{DeviceProperties, Folder, Identity};
-use super::exports::Exports;
+use super::exports::{About, Exports};
 use super::failure;
 use crate::bus::BusSpec;
 use crate::control::{Device, Served};
@@ -134,15 +134,16 @@ impl Hosts {
             let own = exports.iter().skip(index).step_by(hosts.max(1));
             let disk = host.session.disk();
             let info = &host.session.info().disk;
-            let properties = DeviceProperties::new(self.properties.clone(), &self.identity, info);
-            let description = &self.description;
             let Target { eui64, lun, .. } = self.target;
-            // Another host's device is another one, on an emulated bus.
-            let seen_by = host.guid.map(|guid| format!(" of {guid}"));
-            let seen_by = seen_by.unwrap_or_default();
-            let identity = format!("{eui64}:{lun}{seen_by} on {}", self.bus);
-            host.exports
-                .start(&disk, own, description, &identity, properties)?;
+            let guid = host.guid.map_or_else(String::new, |guid| guid.to_string());
+            let about = About {
+                description: &self.description,
+                // Another host's device is another one, on an emulated bus.
+                identity: format!("fwshare:{eui64}:{lun}:{guid}@{}", self.bus),
+                replacement_timeout: self.options.replacement_timeout,
+                properties: DeviceProperties::new(self.properties.clone(), &self.identity, info),
+            };
+            host.exports.start(&disk, own, about)?;
         }
         Ok(())
     }

@@ -265,6 +265,7 @@ mod tests {
         assert_eq!(check(&["nbd:unix:/a", "nbd:unix:/b"]), Ok(()));
         assert_eq!(check(&["nbd:tcp:h:0", "nbd:tcp:h:0"]), Ok(()));
         assert_eq!(check(&["auto", "auto"]), Ok(()));
+        assert_eq!(check(&["nbd-device", "nbd-device"]), Ok(()));
         let twice = check(&["nbd:unix:/a", "nbd:tcp:h:1", "nbd:unix:/a"]).unwrap_err();
         assert_eq!(twice.code(), 2);
         assert!(twice.to_string().contains("unix:/a"), "{twice}");

@@ -13,7 +13,7 @@ fn a_command_line_that_makes_no_sense_is_told_what_would() {
         ("login --shared --exclusive", "cannot be used with"),
         (
             "login --shared --bus emulated --export unix:/x",
-            "nbd:unix:PATH, nbd:tcp:HOST:PORT, file:PATH[,loop] or ublk[:N]",
+            "file:PATH[,loop], nbd-device[:/dev/nbdN] or ublk[:N]",
         ),
         (
             "login --shared --bus emulated --export file:/x,lop",

@@ -1,15 +1,7 @@
 //! Compares every number and every offset with the header of the machine that runs the test.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use super::*;
-
-const HEADER: &str = "/usr/include/linux/loop.h";
-
-/// A C expression and what it is here.
-type Fact = (String, u64);
+use crate::c_header::Fact;
 
 macro_rules! layout {
     ($facts:ident: $($rust:ident = $c:literal { $($field:ident = $c_field:literal),* })*) => {$(
@@ -50,54 +42,7 @@ fn facts() -> Vec<Fact> {
     facts
 }
 
-fn program(facts: &[Fact]) -> String {
-    let lines = facts
-        .iter()
-        .map(|(c, _)| format!("    printf(\"%llu\\n\", (unsigned long long)({c}));\n"));
-    format!(
-        "#include <linux/close_range.h>\n#include <linux/loop.h>\n#include <stddef.h>\n\
-         #include <stdio.h>\nint main(void) {{\n{}    return 0;\n}}\n",
-        lines.collect::<String>()
-    )
-}
-
-/// Says on the terminal what was not tested. The test harness swallows `eprintln!`.
-fn skip(what: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{what}, and this is CI");
-    writeln!(
-        std::io::stderr(),
-        "skipped: comparison with {HEADER}: {what}"
-    )
-    .unwrap();
-}
-
 #[test]
 fn every_number_and_offset_is_that_of_the_systems_header() {
-    if !Path::new(HEADER).exists() {
-        return skip("there is no such file");
-    }
-    let facts = facts();
-    let folder = tempfile::tempdir().unwrap();
-    let binary = folder.path().join("facts");
-    let compiler = Command::new("cc")
-        .args(["-x", "c", "-", "-o"])
-        .arg(&binary)
-        .stdin(Stdio::piped())
-        .spawn();
-    let mut compiler = match compiler {
-        Ok(compiler) => compiler,
-        Err(error) => return skip(&format!("cc: {error}")),
-    };
-    let mut source = compiler.stdin.take().unwrap();
-    source.write_all(program(&facts).as_bytes()).unwrap();
-    drop(source);
-    assert!(compiler.wait().unwrap().success(), "cc failed");
-    let output = Command::new(&binary).output().unwrap();
-    assert!(output.status.success());
-    let values = String::from_utf8(output.stdout).unwrap();
-    let values: Vec<u64> = values.lines().map(|line| line.parse().unwrap()).collect();
-    assert_eq!(values.len(), facts.len());
-    for ((expression, ours), theirs) in facts.iter().zip(values) {
-        assert_eq!(*ours, theirs, "{expression}");
-    }
+    crate::c_header::compare("linux/loop.h", &["linux/close_range.h"], &facts());
 }

@@ -176,6 +176,7 @@ impl Connection {
         }
         let command = Command::from(header.command.get());
         if command == Command::Disconnect {
+            self.said_goodbye = true;
             return self.leave(Life::Disconnecting);
         }
         match transmission::check(&self.export, self.replies.structured, &header) {

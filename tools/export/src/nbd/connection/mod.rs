@@ -52,6 +52,8 @@ pub struct Connection {
     out: Outgoing,
     /// Bytes polled and not yet sent.
     unsent: usize,
+    /// The client has sent `NBD_CMD_DISC`.
+    said_goodbye: bool,
 }
 
 /// Names a request that was polled from a [`Connection`].
@@ -64,7 +66,8 @@ enum Life {
     Open,
     /// Requests are answered with `ESHUTDOWN`.
     Stopping,
-    /// The client sent `NBD_CMD_DISC`: nothing more is read, what is under way is finished.
+    /// The client sent `NBD_CMD_DISC`, or the server departs: nothing more is read, what is under
+    /// way is finished.
     Disconnecting,
     /// Nothing more is read; what is under way is answered, and need not be finished.
     Leaving,
@@ -92,6 +95,18 @@ impl Connection {
             payload_bytes: 0,
             out,
             unsent: 0,
+            said_goodbye: false,
+        }
+    }
+
+    /// A connection to a client that has nothing to haggle about, as the kernel: its next word is
+    /// a request.
+    #[must_use]
+    pub fn in_transmission(export: Arc<Export>) -> Self {
+        Self {
+            input: Input::RequestHeader,
+            out: Outgoing::default(),
+            ..Self::new(export)
         }
     }
 
@@ -195,6 +210,32 @@ impl Connection {
             self.life = Life::Stopping;
             self.admit_waiting();
         }
+    }
+
+    /// How many bytes are to come until the request that is arriving is whole. 0: none is.
+    #[must_use]
+    pub fn to_boundary(&self) -> usize {
+        match &self.input {
+            Input::RequestHeader if self.header.is_empty() => 0,
+            Input::RequestHeader => size_of::<RequestHeader>().saturating_sub(self.header.len()),
+            Input::WriteData { length, data, .. } => length.saturating_sub(data.len()),
+            Input::WriteDrain { left, .. } => *left,
+            _ => 0,
+        }
+    }
+
+    /// No more requests are taken; those that have come whole are done and answered to their end.
+    /// The client finds the connection closed then, and may send the others again on another one.
+    pub fn depart(&mut self) {
+        if self.life == Life::Open {
+            self.leave(Life::Disconnecting);
+        }
+    }
+
+    /// Whether the client has taken its leave by `NBD_CMD_DISC`.
+    #[must_use]
+    pub fn said_goodbye(&self) -> bool {
+        self.said_goodbye
     }
 
     /// Whether everything is done and said.
