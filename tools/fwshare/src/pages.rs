@@ -71,6 +71,7 @@ fn page(command: &Command, name: Option<&str>) -> io::Result<Vec<u8>> {
     }
     let is_main = name.is_none();
     let version = format!("fwshare {}", env!("CARGO_PKG_VERSION"));
+    let output = command.get_after_long_help().map(ToString::to_string);
     let man = Man::new(command).source(version).manual("fwshare");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -86,6 +87,12 @@ fn page(command: &Command, name: Option<&str>) -> io::Result<Vec<u8>> {
         roff.control("SH", ["EXAMPLES"]);
         roff.control("nf", []);
         roff.text([roman(EXAMPLES)]);
+        roff.control("fi", []);
+    }
+    if let Some(output) = output.filter(|_| !is_main) {
+        roff.control("SH", ["OUTPUT"]);
+        roff.control("nf", []);
+        roff.text([roman(output)]);
         roff.control("fi", []);
     }
     roff.control("SH", ["EXIT STATUS"]);

@@ -281,6 +281,10 @@ fn the_manual_lists_verbs_exit_codes_and_environment() {
     ] {
         assert!(page("fwshare.1").contains(text), "{text}");
     }
+    assert!(
+        page("fwshare-status.1").contains("bytes_per_s"),
+        "what --json has"
+    );
     for verb in ["scan", "login", "logins", "rom"] {
         assert!(page(&format!("fwshare-{verb}.1")).contains("EXIT STATUS"));
     }
