@@ -252,8 +252,8 @@ mod tests {
             done: Arc::clone(&done),
         };
         let exports = Exports {
-            server: None,
             others: vec![Box::new(fake)],
+            ..Exports::default()
         };
         (exports, done)
     }
