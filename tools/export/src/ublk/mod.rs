@@ -113,10 +113,6 @@ impl UblkExport {
     /// device as before.
     ///
     /// Returns how many requests were not waited for. They are issued again.
-    pub fn leave(self, grace: Duration) -> usize {
-        self.let_go(grace)
-    }
-
     fn let_go(&self, grace: Duration) -> usize {
         self.stop_closing();
         self.queue.leave();
@@ -225,6 +221,23 @@ impl HostExport for UblkExport {
             tracing::warn!("{error}");
         }
         self.queue.under_way()
+    }
+
+    fn can_be_left(&self) -> bool {
+        self.is_attached()
+    }
+
+    fn leave(self: Box<Self>, grace: Duration) -> bool {
+        if self.has_ended() {
+            return false;
+        }
+        let again = self.let_go(grace);
+        if again > 0 {
+            tracing::warn!("{again} requests to {} are issued again", self.name());
+            // The disk has them still, and its answers need the device no more.
+            std::mem::forget(self);
+        }
+        true
     }
 }
 
