@@ -108,6 +108,11 @@ impl UblkExport {
         })
     }
 
+    /// Leaves the device to the next process that serves the disk: what the disk was asked is
+    /// answered, if that takes no longer than this; all else waits in the kernel, which shows the
+    /// device as before.
+    ///
+    /// Returns how many requests were not waited for. They are issued again.
     fn let_go(&self, grace: Duration) -> usize {
         self.stop_closing();
         self.queue.leave();
@@ -219,14 +224,18 @@ impl HostExport for UblkExport {
     }
 
     fn can_be_left(&self) -> bool {
-        true
+        self.is_attached()
     }
 
-    /// What the disk has not answered by then is issued again, as is all else.
     fn leave(self: Box<Self>, grace: Duration) -> bool {
-        let unanswered = self.let_go(grace);
-        if unanswered > 0 {
-            tracing::info!("{unanswered} requests are issued again by the next process");
+        if self.has_ended() {
+            return false;
+        }
+        let again = self.let_go(grace);
+        if again > 0 {
+            tracing::warn!("{again} requests to {} are issued again", self.name());
+            // The disk has them still, and its answers need the device no more.
+            std::mem::forget(self);
         }
         true
     }
