@@ -63,13 +63,13 @@ impl ExportChoice {
         }
     }
 
-    /// Whether it is the same place as one of those. A port that the system is to choose is not,
-    /// and each `auto` gets a place of its own.
+    /// Whether it is the same place as one of those. A port or a device that the system is to
+    /// choose is not, and each `auto` gets a place of its own.
     pub(crate) fn is_among(&self, others: &[Self]) -> bool {
         let chosen_later = match self {
             Self::Auto => true,
             Self::This(ExportSpec::Nbd(Endpoint::Tcp { port, .. })) => *port == 0,
-            Self::This(ExportSpec::NbdDevice(None)) => true,
+            Self::This(ExportSpec::NbdDevice(index)) => index.is_none(),
             Self::This(_) => false,
         };
         !chosen_later && others.contains(self)

@@ -13,6 +13,7 @@ use super::error::NbdDeviceError;
 use super::keeper::Link;
 use super::netlink::{Connect, Driver};
 use super::{NbdDevice, Options, TIMEOUT, sysfs};
+use crate::block_device::Announce;
 use crate::nbd::Export;
 use crate::nbd::wire::TransmissionFlags;
 
@@ -25,17 +26,56 @@ const ROUND: Duration = Duration::from_millis(100);
 /// The largest block of the driver: a page.
 const MAX_BLOCK_SIZE: u32 = 4096;
 
-/// Has the driver make a device.
+/// Has the driver make a device: the one that was asked for, or the first that is free.
 pub(super) fn connect(
     driver: &Driver,
     export: &Arc<Export>,
     options: &Options,
+    announce: Announce<'_>,
 ) -> Result<NbdDevice, NbdDeviceError> {
+    let block_size = export.geometry().block_size;
+    let refused = |error| refused(error, options, block_size);
+    let Some(index) = options.index else {
+        for index in sysfs::free() {
+            announce(&sysfs::name(index));
+            match make(driver, export, options, index)? {
+                Ok(device) => return Ok(device),
+                // Somebody was faster.
+                Err(error) if is(&error, Errno::EBUSY) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        return Err(NbdDeviceError::Taken);
+    };
+    announce(&sysfs::name(index));
+    let start = Instant::now();
+    loop {
+        match make(driver, export, options, index)? {
+            Ok(device) => return Ok(device),
+            Err(error)
+                if is(&error, Errno::EBUSY)
+                    && !sysfs::is_attached(index)
+                    && start.elapsed() < LOOKERS =>
+            {
+                thread::sleep(ROUND);
+            }
+            Err(error) => return Err(refused(error)),
+        }
+    }
+}
+
+/// Has the driver make this one. The inner error is the driver's.
+fn make(
+    driver: &Driver,
+    export: &Arc<Export>,
+    options: &Options,
+    index: u32,
+) -> Result<io::Result<NbdDevice>, NbdDeviceError> {
     let mut flags = export.transmission_flags(false);
     flags.remove(TransmissionFlags::SEND_WRITE_ZEROES);
     let geometry = export.geometry();
     let connect = Connect {
-        index: options.index,
+        index,
         size: geometry.size,
         block_size: geometry.block_size,
         flags: flags.bits(),
@@ -43,46 +83,32 @@ pub(super) fn connect(
         dead_conn_timeout: options.dead_conn_timeout.as_secs().max(1),
         identity: &options.identity,
     };
-    let start = Instant::now();
-    loop {
-        let (events, incoming) = mpsc::channel();
-        let offered = Link::offer(export, &events, 0, |socket| {
-            driver.connect(&connect, socket)
-        });
-        match offered {
-            Ok(Some((link, index))) => {
-                let attached = Attached {
-                    index,
-                    identity: options.identity.clone(),
-                    dead_conn_timeout: options.dead_conn_timeout,
-                };
-                if !attached.is_attached() {
-                    let device = attached.path();
-                    let ended = driver.disconnect(index);
-                    ended.map_err(attached.failed("detach"))?;
-                    return Err(NbdDeviceError::TooOld(device));
-                }
-                let device = NbdDevice::keep(attached, export, (events, incoming), link)?;
-                if let Err(error) = device.attached.settle() {
-                    let path = device.attached.path();
-                    tracing::warn!("{} has the driver's own limits: {error}", path.display());
-                }
-                return Ok(device);
-            }
-            Ok(None) => {
-                let hung_up = io::ErrorKind::ConnectionReset.into();
-                return Err(refused(hung_up, options, geometry.block_size));
-            }
-            Err(error) if is(&error, Errno::EBUSY) => {
-                let index = options.index.unwrap_or_default();
-                if sysfs::is_attached(index) || start.elapsed() > LOOKERS {
-                    return Err(refused(error, options, geometry.block_size));
-                }
-                thread::sleep(ROUND);
-            }
-            Err(error) => return Err(refused(error, options, geometry.block_size)),
-        }
+    let (events, incoming) = mpsc::channel();
+    let offered = Link::offer(export, &events, 0, |socket| {
+        driver.connect(&connect, socket)
+    });
+    let link = match offered {
+        Ok(Some((link, ()))) => link,
+        Ok(None) => return Ok(Err(io::ErrorKind::ConnectionReset.into())),
+        Err(error) => return Ok(Err(error)),
+    };
+    let attached = Attached {
+        index,
+        identity: options.identity.clone(),
+        dead_conn_timeout: options.dead_conn_timeout,
+    };
+    if !attached.is_attached() {
+        let device = attached.path();
+        let ended = driver.disconnect(index);
+        ended.map_err(attached.failed("detach"))?;
+        return Err(NbdDeviceError::TooOld(device));
     }
+    let device = NbdDevice::keep(attached, export, (events, incoming), link)?;
+    if let Err(error) = device.attached.settle() {
+        let path = device.attached.path();
+        tracing::warn!("{} has the driver's own limits: {error}", path.display());
+    }
+    Ok(Ok(device))
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {

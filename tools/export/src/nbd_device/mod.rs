@@ -64,7 +64,7 @@ pub use self::error::NbdDeviceError;
 use self::keeper::{Event, Keeper, Link};
 use self::netlink::Driver;
 pub use self::sysfs::Shape;
-use crate::block_device::{BlockDevice, DetachError, HostExport};
+use crate::block_device::{Announce, BlockDevice, DetachError, HostExport};
 use crate::disk::Disk;
 use crate::nbd::Export;
 use crate::users::Users;
@@ -100,18 +100,31 @@ pub struct NbdDevice {
     keeper: Option<JoinHandle<usize>>,
 }
 
+/// Sees that this kernel has the driver, loaded, and that this user may ask it.
+///
+/// # Errors
+/// [`NbdDeviceError::NoDriver`], [`NbdDeviceError::NotPermitted`]
+pub fn probe() -> Result<(), NbdDeviceError> {
+    let found = Driver::find().map_err(|error| NbdDeviceError::of_driver(error, "find"));
+    found.map(drop)
+}
+
 impl NbdDevice {
     /// Makes `disk` a device; or takes over the one that a process with the same identity has left.
     ///
     /// # Errors
     /// [`NbdDeviceError`]; who uses a device that there was is not disturbed.
-    pub fn start(disk: Arc<dyn Disk>, options: &Options) -> Result<Self, NbdDeviceError> {
+    pub fn start(
+        disk: Arc<dyn Disk>,
+        options: &Options,
+        announce: Announce<'_>,
+    ) -> Result<Self, NbdDeviceError> {
         disk.geometry().check()?;
         let export = Arc::new(Export::new(disk)?);
         let driver = Driver::find().map_err(|error| NbdDeviceError::of_driver(error, "find"))?;
-        match take_over::take_over(&driver, &export, options)? {
+        match take_over::take_over(&driver, &export, options, announce)? {
             Some(device) => Ok(device),
-            None => connect::connect(&driver, &export, options),
+            None => connect::connect(&driver, &export, options, announce),
         }
     }
 
@@ -197,8 +210,11 @@ impl HostExport for NbdDevice {
         if let Err(error) = self.attached.set_timeout(LEAVING_TIMEOUT) {
             tracing::warn!("{error}");
         }
-        self.end(Event::Depart, grace);
-        true
+        let unanswered = self.end(Event::Depart, grace);
+        if unanswered > 0 {
+            tracing::warn!("{unanswered} requests were not answered, and are sent again");
+        }
+        self.is_attached()
     }
 }
 

@@ -55,7 +55,7 @@ const SOCK_FD: u16 = 1;
 /// NBD_CFLAG_DISCONNECT_ON_CLOSE.
 const DISCONNECT_ON_CLOSE: u64 = 1 << 1;
 
-/// Longer answers of the driver's are cut: the only one of interest has one number.
+/// Bytes of an answer that are read: the only one of interest has one number.
 const ANSWER: usize = 8192;
 
 /// The kernel's driver.
@@ -67,8 +67,8 @@ pub(super) struct Driver {
 /// A new device.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connect<'a> {
-    /// The N of `/dev/nbdN`; `None`: the first that nobody uses.
-    pub(super) index: Option<u32>,
+    /// The N of `/dev/nbdN`. If there is no such device, it is made.
+    pub(super) index: u32,
     /// Bytes.
     pub(super) size: u64,
     /// Bytes in a logical block.
@@ -113,9 +113,10 @@ impl Driver {
         Ok(Self { socket, family })
     }
 
-    /// NBD_CMD_CONNECT: makes a device of a socket, and gives its number. `EBUSY`: it is taken.
-    pub(super) fn connect(&self, device: &Connect<'_>, socket: BorrowedFd<'_>) -> io::Result<u32> {
-        let mut attributes = vec![
+    /// NBD_CMD_CONNECT: makes a device of a socket. `EBUSY`: it is taken.
+    pub(super) fn connect(&self, device: &Connect<'_>, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let attributes = vec![
+            attribute(INDEX, device.index)?,
             attribute(SIZE_BYTES, device.size)?,
             attribute(BLOCK_SIZE_BYTES, u64::from(device.block_size))?,
             attribute(SERVER_FLAGS, u64::from(device.flags))?,
@@ -124,11 +125,7 @@ impl Driver {
             attribute(BACKEND_IDENTIFIER, device.identity)?,
             sockets(socket)?,
         ];
-        if let Some(index) = device.index {
-            attributes.push(attribute(INDEX, index)?);
-        }
-        let index = self.command(CONNECT, attributes)?;
-        index.ok_or_else(|| io::Error::other("the driver does not say which device it made"))
+        self.command(CONNECT, attributes)
     }
 
     /// NBD_CMD_RECONFIGURE. `EINVAL`: there is no such device, or its identity is another one.
@@ -148,28 +145,18 @@ impl Driver {
         if let Some(socket) = change.socket {
             attributes.push(sockets(socket)?);
         }
-        self.command(RECONFIGURE, attributes).map(drop)
+        self.command(RECONFIGURE, attributes)
     }
 
     /// NBD_CMD_DISCONNECT: detaches it at once. Who uses it gets errors.
     pub(super) fn disconnect(&self, index: u32) -> io::Result<()> {
         self.command(DISCONNECT, vec![attribute(INDEX, index)?])
-            .map(drop)
     }
 
-    /// Gives the index in the answer, if there is one.
-    fn command(
-        &self,
-        command: u8,
-        attributes: Vec<Nlattr<u16, Buffer>>,
-    ) -> io::Result<Option<u32>> {
-        send(
-            &self.socket,
-            self.family,
-            message(command, VERSION, attributes)?,
-        )?;
-        let index = answer(&self.socket, INDEX)?;
-        Ok(index.and_then(|bytes| Some(u32::from_ne_bytes(bytes.try_into().ok()?))))
+    fn command(&self, command: u8, attributes: Vec<Nlattr<u16, Buffer>>) -> io::Result<()> {
+        let message = message(command, VERSION, attributes)?;
+        send(&self.socket, self.family, message)?;
+        answer(&self.socket, INDEX).map(drop)
     }
 }
 

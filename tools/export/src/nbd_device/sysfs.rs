@@ -40,18 +40,30 @@ pub(super) fn is_attached(index: u32) -> bool {
     text(index, "pid").is_some()
 }
 
-/// The device that has this identity.
-pub(super) fn find(identity: &str) -> Option<u32> {
+/// The numbers of the devices that there are.
+fn all() -> Vec<u32> {
     let disks = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let indices = disks.filter_map(|disk| {
         let name = disk.file_name();
         name.to_str()?.strip_prefix("nbd")?.parse().ok()
     });
-    let mut found: Vec<u32> = indices
-        .filter(|index| self::identity(*index).as_deref() == Some(identity))
-        .collect();
-    found.sort_unstable();
-    found.first().copied()
+    let mut indices: Vec<u32> = indices.collect();
+    indices.sort_unstable();
+    indices
+}
+
+/// The device that has this identity.
+pub(super) fn find(identity: &str) -> Option<u32> {
+    let mut indices = all().into_iter();
+    indices.find(|index| self::identity(*index).as_deref() == Some(identity))
+}
+
+/// Those that nobody has attached, and the number of one to be made.
+pub(super) fn free() -> Vec<u32> {
+    let all = all();
+    let new = all.last().map_or(0, |last| last.saturating_add(1));
+    let free = all.into_iter().filter(|index| !is_attached(*index));
+    free.chain([new]).collect()
 }
 
 /// What a device cannot change while it is used.

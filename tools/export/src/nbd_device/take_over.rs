@@ -14,7 +14,7 @@ use super::keeper::{self, Link};
 use super::netlink::Driver;
 use super::sysfs::{self, Shape};
 use super::{NbdDevice, Options, TIMEOUT};
-use crate::block_device::HostExport as _;
+use crate::block_device::{Announce, HostExport as _};
 use crate::nbd::Export;
 use crate::users::Users;
 
@@ -33,6 +33,7 @@ pub(super) fn take_over(
     driver: &Driver,
     export: &Arc<Export>,
     options: &Options,
+    announce: Announce<'_>,
 ) -> Result<Option<NbdDevice>, NbdDeviceError> {
     let Some(index) = sysfs::find(&options.identity) else {
         return Ok(None);
@@ -56,6 +57,7 @@ pub(super) fn take_over(
         clear(driver, &attached)?;
         return Ok(None);
     }
+    announce(&sysfs::name(index));
     let device = serve(driver, export, attached)?;
     if options.index.is_none_or(|wanted| wanted == index) {
         tracing::info!(

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fwshare_export::nbd::Endpoint;
+use fwshare_export::nbd_device;
 use nix::errno::Errno;
 
 use crate::error::{Exit, Failure};
@@ -16,6 +17,11 @@ use crate::output;
 pub(super) struct Machine {
     /// This user is root.
     is_root: bool,
+    /// `/dev/ublk-control`
+    #[cfg(feature = "ublk")]
+    ublk: Result<(), String>,
+    /// The nbd driver.
+    nbd: Result<(), String>,
     /// `/dev/fuse`.
     fuse: Result<(), String>,
     /// `/dev/loop-control`.
@@ -33,7 +39,18 @@ struct Way {
 }
 
 /// The best first.
-const WAYS: [Way; 2] = [
+const WAYS: &[Way] = &[
+    #[cfg(feature = "ublk")]
+    Way {
+        name: "a ublk device",
+        lacks: |machine| machine.as_root(&machine.ublk),
+        export: |_| ExportSpec::Ublk { number: None },
+    },
+    Way {
+        name: "an nbd device",
+        lacks: |machine| machine.as_root(&machine.nbd),
+        export: |_| ExportSpec::NbdDevice(None),
+    },
     Way {
         name: "a loop device",
         lacks: Machine::has_loop_devices,
@@ -54,17 +71,26 @@ impl Machine {
     pub(super) fn probe() -> Self {
         Self {
             is_root: nix::unistd::geteuid().is_root(),
+            #[cfg(feature = "ublk")]
+            ublk: can_open("/dev/ublk-control"),
+            nbd: nbd_device::probe().map_err(|error| error.to_string()),
             fuse: can_open("/dev/fuse"),
             loop_control: can_open("/dev/loop-control"),
         }
     }
 
     fn has_loop_devices(&self) -> Result<(), String> {
-        if !self.is_root {
-            return Err("this user is not root".into());
-        }
-        self.fuse.clone()?;
+        self.as_root(&self.fuse)?;
         self.loop_control.clone()
+    }
+
+    /// What only root can have.
+    fn as_root(&self, has: &Result<(), String>) -> Result<(), String> {
+        if self.is_root {
+            has.clone()
+        } else {
+            Err("this user is not root".into())
+        }
     }
 }
 
@@ -79,7 +105,7 @@ pub(super) struct Choice {
 /// Chooses. Files have this name.
 pub(super) fn choose(machine: &Machine, path: &Path) -> Option<Choice> {
     let mut passed_over = Vec::new();
-    for way in &WAYS {
+    for way in WAYS {
         match (way.lacks)(machine) {
             Ok(()) => {
                 let export = (way.export)(path.to_owned());
@@ -160,42 +186,58 @@ mod tests {
     fn the_best_is_chosen_and_what_is_better_is_told() {
         let all = Machine {
             is_root: true,
+            #[cfg(feature = "ublk")]
+            ublk: Err("no ublk".into()),
+            nbd: Ok(()),
             fuse: Ok(()),
             loop_control: Ok(()),
         };
         let no = |what: &str| Err(format!("no {what}"));
+        let without_nbd = Machine {
+            nbd: no("nbd"),
+            ..all.clone()
+        };
+        let nobody = Machine {
+            is_root: false,
+            ..all.clone()
+        };
+        let without_fuse = Machine {
+            fuse: no("fuse"),
+            loop_control: no("loop"),
+            ..without_nbd.clone()
+        };
+        let without_loop = Machine {
+            loop_control: no("loop"),
+            ..without_nbd.clone()
+        };
+        let not = |nbd: &'static str, device: &'static str| {
+            vec![
+                format!("not an nbd device: {nbd}"),
+                format!("not a loop device: {device}"),
+            ]
+        };
+        let root = "this user is not root";
         let socket = "nbd:unix:/run/x/disk-1-0.sock";
         for (machine, export, passed_over) in [
-            (all.clone(), "file:/run/x/disk-1-0,loop", vec![]),
+            (all, "nbd-device", vec![]),
             (
-                Machine {
-                    is_root: false,
-                    ..all.clone()
-                },
-                socket,
-                vec!["not a loop device: this user is not root"],
+                without_nbd,
+                "file:/run/x/disk-1-0,loop",
+                vec!["not an nbd device: no nbd".to_owned()],
             ),
-            (
-                Machine {
-                    fuse: no("fuse"),
-                    loop_control: no("loop"),
-                    ..all.clone()
-                },
-                socket,
-                vec!["not a loop device: no fuse"],
-            ),
-            (
-                Machine {
-                    loop_control: no("loop"),
-                    ..all
-                },
-                socket,
-                vec!["not a loop device: no loop"],
-            ),
+            (nobody, socket, not(root, root)),
+            (without_fuse, socket, not("no nbd", "no fuse")),
+            (without_loop, socket, not("no nbd", "no loop")),
         ] {
             let choice = choose(&machine, Path::new("/run/x/disk-1-0")).unwrap();
             assert_eq!(choice.export.to_string(), export);
-            assert_eq!(choice.passed_over, passed_over);
+            let ublk = |why: &String| why.starts_with("not a ublk device");
+            let others: Vec<_> = choice
+                .passed_over
+                .into_iter()
+                .filter(|why| !ublk(why))
+                .collect();
+            assert_eq!(others, passed_over);
         }
     }
 
@@ -210,6 +252,8 @@ mod tests {
             let is_named = [
                 format!("file:/run/x/{name},loop"),
                 format!("nbd:unix:/run/x/{name}.sock"),
+                "nbd-device".to_owned(),
+                "ublk".to_owned(),
             ];
             assert!(is_named.contains(&text), "{text}");
         }

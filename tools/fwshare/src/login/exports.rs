@@ -77,7 +77,8 @@ impl Exports {
                         identity: about.identity.clone(),
                         dead_conn_timeout: about.replacement_timeout + LAST_COMMAND,
                     };
-                    let device = NbdDevice::start(Arc::clone(disk), &options);
+                    let announce = &mut |name: &str| self.properties.announce(name);
+                    let device = NbdDevice::start(Arc::clone(disk), &options, announce);
                     let device = device.map_err(|error| failure::of_nbd_device(&error))?;
                     self.others.push(Box::new(device));
                 }
