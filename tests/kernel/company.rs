@@ -13,9 +13,8 @@ const LENGTH: usize = 8 << 20;
 
 /// Starts a guest with the kernel's driver on a bus where the other guest is already.
 ///
-/// A guest that arrives resets the bus, more than once. Now and again the kernel's driver has then
-/// waited two seconds for the answer to its RECONNECT in vain ("ORB reply timed out"), and with the
-/// time for that its login is lost.
+/// A guest that arrives resets the bus, more than once. The kernel's driver does not notice that a
+/// RECONNECT was not sent (`docs/lab.md`), and waits for two seconds for its answer each time.
 pub(crate) fn after_another(kernel: &GuestSpec, other: &GuestSpec) -> (Guest, Guest) {
     let other = Guest::start(other).expect("a guest");
     let kernel = Guest::start(kernel).expect("a guest");
