@@ -165,8 +165,13 @@ fn is_below(name: &str) -> bool {
         || loops.any(|path| is_it(Path::new(path.trim_end()), name))
 }
 
-/// Whether `path` names the disk `name` or one of its partitions.
+/// Whether `path` names the disk `name` or one of its partitions: in a folder `dev`, as files
+/// elsewhere may be called after the device.
 fn is_it(path: &Path, name: &str) -> bool {
+    let folder = path.parent().and_then(Path::file_name);
+    if folder != Some(OsStr::new("dev")) {
+        return false;
+    }
     let file = path.file_name().and_then(OsStr::to_str);
     let rest = file.and_then(|file| file.strip_prefix(name));
     rest.is_some_and(|rest| {
@@ -203,7 +208,8 @@ mod tests {
     #[test]
     fn a_partition_is_the_disk_and_another_disk_is_not() {
         let is_it = |path: &str| is_it(Path::new(path), "ublkb1");
-        assert!(is_it("/dev/ublkb1") && is_it("/dev/ublkb1p12") && is_it("/else/ublkb1"));
+        assert!(is_it("/dev/ublkb1") && is_it("/dev/ublkb1p12") && is_it("/else/dev/ublkb1"));
+        assert!(!is_it("/run/fwshare/devices/ublkb1"));
         assert!(!is_it("/dev/ublkb12") && !is_it("/dev/ublkb1px") && !is_it("/dev/ublkc1"));
     }
 }

@@ -138,11 +138,13 @@ fn recover(driver: &mut Driver, number: u32) -> Result<bool, UblkError> {
     }
 }
 
-/// Fails if a process serves the device that is alive after so long.
+/// Fails if another process serves the device that is alive after so long.
 fn refuse_if_served(driver: &mut Driver, number: u32, waited: Duration) -> Result<(), UblkError> {
     let pid = driver.info(number)?.map_or(-1, |info| info.pid);
     let by = Server::of(pid);
-    if by.name.is_none() || waited < DYING {
+    // A process that started itself anew has left it, and has the id that it had.
+    let is_own = u32::try_from(pid).is_ok_and(|pid| pid == std::process::id());
+    if is_own || by.name.is_none() || waited < DYING {
         return Ok(());
     }
     let device = block(number);
