@@ -13,6 +13,7 @@
 //! | `control` | `fwshare login`, and resets while it is used | our bridge, kernel |
 //! | `serve` | kernel | `fwshare serve` on a real `/dev/fw0` |
 //! | `ublk` | `fwshare login --export ublk` on a real `/dev/fw*` | our bridge |
+//! | `upgrade` | `fwshare login` that starts itself anew under nbd and ublk devices | our bridge |
 //! | `setup` | kernel, as `fwshare setup-initramfs --now` tells it | our bridge |
 //!
 //! `recordings` records `firewire_sbp2` and `sbp_target`.
@@ -32,3 +33,4 @@ mod sbp_target;
 mod serve;
 mod setup;
 mod ublk;
+mod upgrade;

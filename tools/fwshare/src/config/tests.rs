@@ -84,7 +84,7 @@ fn each_mistake_is_told_with_its_line_and_column() {
         (
             "export = [\"nbd:unix:/x\", \"unix:/x\"]",
             26,
-            "an export is nbd:unix:PATH",
+            "an export is auto, nbd:unix:PATH",
         ),
         ("export = [\"file:/x,lop\"]", 11, "no option of a file"),
         (

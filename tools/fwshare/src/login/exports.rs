@@ -9,7 +9,7 @@ use fwshare_export::nbd::{Endpoint, Export, Server};
 use fwshare_export::nbd_device::{self, NbdDevice};
 #[cfg(feature = "ublk")]
 use fwshare_export::ublk::UblkExport;
-use fwshare_export::{Disk, HostExport};
+use fwshare_export::{BlockDevice, Disk, HostExport};
 
 use super::device_properties::DeviceProperties;
 use super::failure;
@@ -195,6 +195,23 @@ impl Exports {
         }
     }
 
+    /// Leaves the devices that somebody still uses to the next process, if it can take them over,
+    /// and takes all else away.
+    pub(super) fn abandon(mut self) {
+        for export in std::mem::take(&mut self.others) {
+            let is_used = export.device().is_some_and(BlockDevice::is_attached);
+            if !is_used || !export.can_be_left() {
+                self.others.push(export);
+                continue;
+            }
+            let name = export.name();
+            if export.leave(GRACE) {
+                tracing::warn!("{name} is in use, and waits for the next login to this disk");
+            }
+        }
+        self.stop();
+    }
+
     /// Lets the clients finish, and takes all away.
     pub(super) fn stop(self) {
         if let Some(server) = self.server {
@@ -237,8 +254,6 @@ fn serve(
 mod tests {
     use std::sync::Mutex;
 
-    use fwshare_export::BlockDevice;
-
     use super::*;
 
     /// What was done to it.
@@ -247,7 +262,22 @@ mod tests {
     #[derive(Debug)]
     struct Fake {
         stays: bool,
+        used: bool,
         done: Done,
+    }
+
+    impl BlockDevice for Fake {
+        fn path(&self) -> std::path::PathBuf {
+            "/dev/fake".into()
+        }
+
+        fn detach(&self) -> Result<Option<fwshare_export::Users>, fwshare_export::DetachError> {
+            Ok(None)
+        }
+
+        fn is_attached(&self) -> bool {
+            self.used
+        }
     }
 
     impl HostExport for Fake {
@@ -256,7 +286,7 @@ mod tests {
         }
 
         fn device(&self) -> Option<&dyn BlockDevice> {
-            None
+            Some(self)
         }
 
         fn stop(self: Box<Self>, _: Duration) -> usize {
@@ -278,10 +308,11 @@ mod tests {
         }
     }
 
-    fn exports(stays: bool) -> (Exports, Done) {
+    fn exports(stays: bool, used: bool) -> (Exports, Done) {
         let done = Done::default();
         let fake = Fake {
             stays,
+            used,
             done: Arc::clone(&done),
         };
         let exports = Exports {
@@ -293,14 +324,26 @@ mod tests {
 
     #[test]
     fn a_device_that_can_is_left_for_the_next_process_and_no_other_is_touched_before() {
-        let (stays, done) = exports(true);
+        let (stays, done) = exports(true, true);
         assert_eq!(stays.not_to_be_left(), Vec::<String>::new());
         stays.leave();
         assert_eq!(*done.lock().unwrap(), ["left"]);
-        let (ends, done) = exports(false);
+        let (ends, done) = exports(false, true);
         assert_eq!(ends.not_to_be_left(), ["fake:/x ends with this process"]);
         assert!(done.lock().unwrap().is_empty());
         ends.leave();
         assert_eq!(*done.lock().unwrap(), ["stopped"]);
+    }
+    #[test]
+    fn an_end_in_disorder_takes_no_device_from_its_users_if_the_next_process_can_have_it() {
+        for (stays, used, becomes) in [
+            (true, true, "left"),
+            (true, false, "stopped"),
+            (false, true, "stopped"),
+        ] {
+            let (exports, done) = exports(stays, used);
+            exports.abandon();
+            assert_eq!(*done.lock().unwrap(), [becomes], "{stays} {used}");
+        }
     }
 }

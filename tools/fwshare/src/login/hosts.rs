@@ -196,18 +196,30 @@ impl Hosts {
 
     /// Lets the clients finish, flushes, and logs out. Goes on where something fails, and tells
     /// the first failure. Unless `ask`, the sessions end by themselves and are only waited for.
-    /// Who uses a device is not waited for any more once `by_force` is set.
-    pub(super) fn leave(mut self, ask: bool, by_force: &AtomicBool) -> Result<(), Failure> {
+    /// Who uses a device is not waited for any more once `by_force` is set, nor if this is no end
+    /// in good order: then the device is left to the next process.
+    pub(super) fn leave(
+        mut self,
+        ask: bool,
+        in_order: bool,
+        by_force: &AtomicBool,
+    ) -> Result<(), Failure> {
         for Host {
             exports, session, ..
         } in &mut self.hosts
         {
-            exports.let_go_of_devices(|| session.is_alive() && !by_force.load(Ordering::Relaxed));
+            let goes_on = || in_order && session.is_alive() && !by_force.load(Ordering::Relaxed);
+            exports.let_go_of_devices(goes_on);
         }
         if ask {
             self.hosts.iter().for_each(|host| host.session.hurry());
         }
-        self.end(Exports::stop, ask)
+        let end = if in_order {
+            Exports::stop
+        } else {
+            Exports::abandon
+        };
+        self.end(end, ask)
     }
 
     fn end(self, exports_end: fn(Exports), ask: bool) -> Result<(), Failure> {

@@ -175,8 +175,12 @@ fn one(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
             End::Upgrade => "fwshare: starting anew; the block devices stay",
         });
     }
+    let in_order = served.is_ok();
     let left = match end {
-        End::Stop => hosts.leave(!args.bus.bus.runs_by_itself() || served.is_err(), &by_force),
+        End::Stop => {
+            let ask = !args.bus.bus.runs_by_itself() || !in_order;
+            hosts.leave(ask, in_order, &by_force)
+        }
         End::Upgrade => hosts.hand_over(),
     };
     let ended = served.and(left);
