@@ -41,7 +41,7 @@ fn a_logical_unit_and_a_bus_that_are_reset_lose_nothing() {
         return;
     };
     let host = Guest::start(&with_fwshare(disk::spec(&guests, 1))).expect("a guest");
-    host.sh(LOGIN);
+    host.sh(&format!("await 30 test -e /dev/fw1; {LOGIN}"));
     let said = busy(
         &host,
         "code fwshare reset 0030 --lun
