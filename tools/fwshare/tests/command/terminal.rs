@@ -192,8 +192,12 @@ fn a_watched_status_is_drawn_in_its_place() {
         .replace("login", "login --json");
     let mut login = Running::start(&line);
     login.line();
-    let watch = format!("status 0030 --watch --run-dir {place}/run");
-    let Some(tmux) = tmux(&watch) else {
+    // The shell is there to tell how it ended: tmux forgets it now and again.
+    let watch = format!(
+        "trap : INT; {} status 0030 --watch --run-dir {place}/run; echo ended $?",
+        env!("CARGO_BIN_EXE_fwshare")
+    );
+    let Some(tmux) = Tmux::with(&watch) else {
         return;
     };
     let since = |screen: &[String]| {
@@ -216,15 +220,7 @@ fn a_watched_status_is_drawn_in_its_place() {
         thread::sleep(Duration::from_millis(20));
     }
     tmux.call(&["send-keys", "C-c"]);
-    let start = Instant::now();
-    while tmux
-        .call(&["list-panes", "-F", "#{pane_dead} #{pane_dead_status}"])
-        .stdout
-        != b"1 0\n"
-    {
-        assert!(start.elapsed() < PATIENCE, "Ctrl-C ends it well");
-        thread::sleep(Duration::from_millis(20));
-    }
+    tmux.wait_for(&["ended 0"]);
     login.signal(nix::sys::signal::Signal::SIGTERM);
     login.end().expect(0, &[]);
 }
