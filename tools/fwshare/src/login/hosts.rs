@@ -211,15 +211,13 @@ impl Hosts {
             let goes_on = || in_order && session.is_alive() && !by_force.load(Ordering::Relaxed);
             exports.let_go_of_devices(goes_on);
         }
+        if !in_order {
+            return self.end(Exports::abandon, ask);
+        }
         if ask {
             self.hosts.iter().for_each(|host| host.session.hurry());
         }
-        let end = if in_order {
-            Exports::stop
-        } else {
-            Exports::abandon
-        };
-        self.end(end, ask)
+        self.end(Exports::stop, ask)
     }
 
     fn end(self, exports_end: fn(Exports), ask: bool) -> Result<(), Failure> {

@@ -50,6 +50,8 @@ pub(super) struct Worker {
     outlets: Outlets,
     /// That of the last bus reset.
     generation: Option<Generation>,
+    /// The login is lost, and no new one could be had yet. In a mere bus reset it is not.
+    lost: bool,
     stage: Stage,
 }
 
@@ -115,6 +117,7 @@ impl Worker {
             ordered: 0,
             resets: reset::Waiting::default(),
             outlets,
+            lost: false,
             stage: Stage::Opening,
         })
     }
@@ -261,10 +264,14 @@ impl Worker {
         self.disk.task_management(function, self.port.now());
     }
 
+    /// The disk is gone, and had everything before. One that is there is flushed in any case.
+    fn has_nothing_to_flush(&self) -> bool {
+        self.lost && !self.disk.has_unflushed_writes()
+    }
+
     fn flush_when_drained(&mut self) {
         if matches!(self.stage, Stage::Draining) && self.completions.is_empty() {
-            let lost = self.disk.current_login().is_none();
-            if lost && !self.disk.has_unflushed_writes() {
+            if self.has_nothing_to_flush() {
                 self.stage = Stage::Leaving(Ok(()));
                 self.disk.logout(self.port.now());
                 return;
@@ -282,6 +289,7 @@ impl Worker {
     ) -> Option<Result<(), SessionError>> {
         match notice {
             Notice::Ready { login, info } => {
+                self.lost = false;
                 self.note(login.id);
                 if matches!(self.stage, Stage::Opening) {
                     self.stage = Stage::Asking(Info {
@@ -307,6 +315,7 @@ impl Worker {
                 tracing::info!("reconnected after a bus reset");
             }
             Notice::LoginLost(error) => {
+                self.lost = true;
                 self.resets.bus_was_reset();
                 self.outlets
                     .watch
@@ -416,7 +425,10 @@ impl Worker {
             done(result.map_err(|error| in_words(&error)));
             self.flush_when_drained();
         } else if matches!(self.stage, Stage::Flushing(own) if own == tag) {
-            let ended = result.map(drop).map_err(SessionError::Flush);
+            let ended = match result {
+                Err(_) if self.has_nothing_to_flush() => Ok(()),
+                result => result.map(drop).map_err(SessionError::Flush),
+            };
             self.stage = Stage::Leaving(ended);
             self.disk.logout(self.port.now());
         }
