@@ -219,8 +219,14 @@ impl Disk {
     /// medium.
     #[must_use]
     pub fn has_unflushed_writes(&self) -> bool {
-        let untold = self.lost_writes.as_ref();
-        self.writes_flushed < self.writes_ended || untold.is_some_and(|lost| lost.told.is_none())
+        self.writes_flushed < self.writes_ended || self.has_writes_in_doubt()
+    }
+
+    /// Whether writes that were reported as done may be lost, and no flush has told it yet.
+    #[must_use]
+    pub fn has_writes_in_doubt(&self) -> bool {
+        let lost = self.lost_writes.as_ref();
+        lost.is_some_and(|lost| lost.told.is_none())
     }
 
     /// Hands over a request. [`Notice::Completed`] with its tag follows, always.

@@ -66,13 +66,25 @@ impl Attached {
 
     /// Has the driver wait so long for replies; zero: for ever.
     pub(super) fn set_timeout(&self, timeout: Duration) -> Result<(), NbdDeviceError> {
-        let change = Reconfigure {
+        self.tell(&Reconfigure {
             timeout: timeout.as_secs(),
             ..self.change()
-        };
+        })
+    }
+
+    /// Has it stay when its last user closes it, and the driver wait so long for replies.
+    pub(super) fn stay(&self, timeout: Duration) -> Result<(), NbdDeviceError> {
+        self.tell(&Reconfigure {
+            timeout: timeout.as_secs(),
+            disconnect_on_close: Some(false),
+            ..self.change()
+        })
+    }
+
+    fn tell(&self, change: &Reconfigure<'_>) -> Result<(), NbdDeviceError> {
         let driver = Driver::find();
-        let told = driver.and_then(|driver| driver.reconfigure(&change));
-        told.map_err(self.failed("set the timeout of"))
+        let told = driver.and_then(|driver| driver.reconfigure(change));
+        told.map_err(self.failed("configure"))
     }
 
     fn change(&self) -> Reconfigure<'_> {
@@ -81,7 +93,7 @@ impl Attached {
             identity: &self.identity,
             timeout: TIMEOUT.as_secs(),
             dead_conn_timeout: self.dead_conn_timeout.as_secs().max(1),
-            disconnect_on_close: false,
+            disconnect_on_close: None,
             socket: None,
         }
     }
@@ -103,7 +115,7 @@ impl Attached {
         }
         let users = self.users();
         let change = Reconfigure {
-            disconnect_on_close: true,
+            disconnect_on_close: Some(true),
             ..self.change()
         };
         let driver = Driver::find();

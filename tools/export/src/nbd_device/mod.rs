@@ -207,7 +207,7 @@ impl HostExport for NbdDevice {
 
     fn leave(mut self: Box<Self>, grace: Duration) -> bool {
         // What is sent from now on may not be read any more.
-        if let Err(error) = self.attached.set_timeout(LEAVING_TIMEOUT) {
+        if let Err(error) = self.attached.stay(LEAVING_TIMEOUT) {
             tracing::warn!("{error}");
         }
         let unanswered = self.end(Event::Depart, grace);

@@ -94,8 +94,8 @@ pub(super) struct Reconfigure<'a> {
     pub(super) timeout: u64,
     /// As in [`Connect`].
     pub(super) dead_conn_timeout: u64,
-    /// Whether the device is detached when its last user closes it.
-    pub(super) disconnect_on_close: bool,
+    /// Whether it goes when its last user closes it, if that is to change.
+    pub(super) disconnect_on_close: Option<bool>,
     /// In the place of a socket that is dead. If none is, it is closed.
     pub(super) socket: Option<BorrowedFd<'a>>,
 }
@@ -130,18 +130,16 @@ impl Driver {
 
     /// NBD_CMD_RECONFIGURE. `EINVAL`: there is no such device, or its identity is another one.
     pub(super) fn reconfigure(&self, change: &Reconfigure<'_>) -> io::Result<()> {
-        let flags = if change.disconnect_on_close {
-            DISCONNECT_ON_CLOSE
-        } else {
-            0
-        };
         let mut attributes = vec![
             attribute(INDEX, change.index)?,
             attribute(BACKEND_IDENTIFIER, change.identity)?,
             attribute(TIMEOUT, change.timeout)?,
             attribute(DEAD_CONN_TIMEOUT, change.dead_conn_timeout)?,
-            attribute(CLIENT_FLAGS, flags)?,
         ];
+        if let Some(goes) = change.disconnect_on_close {
+            let flags = if goes { DISCONNECT_ON_CLOSE } else { 0 };
+            attributes.push(attribute(CLIENT_FLAGS, flags)?);
+        }
         if let Some(socket) = change.socket {
             attributes.push(sockets(socket)?);
         }

@@ -59,6 +59,8 @@ pub(super) fn take_over(
     }
     announce(&sysfs::name(index));
     let device = serve(driver, export, attached)?;
+    // The earlier one may have wanted to be rid of it.
+    device.attached.stay(TIMEOUT)?;
     if options.index.is_none_or(|wanted| wanted == index) {
         tracing::info!(
             "{} of an earlier process goes on",
@@ -67,12 +69,16 @@ pub(super) fn take_over(
         return Ok(Some(device));
     }
     // What its users have written is on the disk when it is detached.
-    match device.attached.detach()? {
-        None => Ok(None),
-        Some(users) => {
+    match device.attached.detach() {
+        Ok(None) => Ok(None),
+        Ok(Some(users)) => {
             Box::new(device).leave(GRACE);
             let device = sysfs::node(index);
             Err(NbdDeviceError::Elsewhere { device, users })
+        }
+        Err(error) => {
+            Box::new(device).leave(GRACE);
+            Err(error)
         }
     }
 }

@@ -237,7 +237,8 @@ impl Worker {
         loop {
             let leaving = self.shared.leaving.load(Ordering::SeqCst);
             if self.taken == 0 && (leaving || self.fetching == 0) {
-                return Ok(());
+                // The last answers are still in line: unheard, their requests would be done again.
+                return self.ring.submit();
             }
             match self.ring.wait(None) {
                 Ok(_) => {}

@@ -74,7 +74,7 @@ pub(crate) struct LoginArgs {
     /// nbd-device is a block device by the kernel's nbd driver, /dev/nbdN, with its partitions
     /// (needs root, modprobe nbd, and Linux 5.14 or newer). It is detached as a loop device is. If
     /// this process is killed, who uses the device waits for the next one with the same export,
-    /// for --replacement-timeout and half a minute; it goes on with the device, also while it is
+    /// for --replacement-timeout and a minute; it goes on with the device, also while it is
     /// mounted. What was under way waits ten seconds at least.
     ///
     /// `ublk` makes a block device of it with nothing in between, /dev/ublkbN (needs root, Linux

@@ -9,7 +9,7 @@ use fwshare_export::nbd::{Endpoint, Export, Server};
 use fwshare_export::nbd_device::{self, NbdDevice};
 #[cfg(feature = "ublk")]
 use fwshare_export::ublk::UblkExport;
-use fwshare_export::{BlockDevice, Disk, HostExport};
+use fwshare_export::{Disk, HostExport};
 
 use super::device_properties::DeviceProperties;
 use super::failure;
@@ -20,8 +20,9 @@ use crate::export_spec::ExportSpec;
 /// How long clients have to hear the end of what they asked for.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// How long the last command of a request may take once a lost login is not waited for any more.
-const LAST_COMMAND: Duration = Duration::from_secs(30);
+/// How long the last command of a request may take before or after a lost login is waited for: its
+/// timeout of 30 s, and those of the functions that abort it.
+const LAST_COMMAND: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether a device is still in use.
 const ROUND: Duration = Duration::from_millis(100);
@@ -199,7 +200,9 @@ impl Exports {
     /// and takes all else away.
     pub(super) fn abandon(mut self) {
         for export in std::mem::take(&mut self.others) {
-            let is_used = export.device().is_some_and(BlockDevice::is_attached);
+            let is_used = export
+                .device()
+                .is_some_and(|device| !matches!(device.detach(), Ok(None)) && device.is_attached());
             if !is_used || !export.can_be_left() {
                 self.others.push(export);
                 continue;
@@ -254,6 +257,8 @@ fn serve(
 mod tests {
     use std::sync::Mutex;
 
+    use fwshare_export::{BlockDevice, DetachError, Users};
+
     use super::*;
 
     /// What was done to it.
@@ -271,8 +276,8 @@ mod tests {
             "/dev/fake".into()
         }
 
-        fn detach(&self) -> Result<Option<fwshare_export::Users>, fwshare_export::DetachError> {
-            Ok(None)
+        fn detach(&self) -> Result<Option<Users>, DetachError> {
+            Ok(self.used.then(Users::default))
         }
 
         fn is_attached(&self) -> bool {

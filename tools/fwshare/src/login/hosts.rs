@@ -7,6 +7,7 @@ use std::time::Duration;
 use ohci_raw::bus::Eui64;
 use ohci_raw::port::Port;
 use sbp2::initiator::Counters;
+use sbp2::scsi::DiskInfo;
 
 use super::device_properties::{DeviceProperties, Folder, Identity};
 use super::exports::{About, Exports};
@@ -16,7 +17,7 @@ use crate::control::{Device, Served};
 use crate::device::Place;
 use crate::error::Failure;
 use crate::export_spec::ExportSpec;
-use crate::session::{Info, Note, Options, Resetter, Session, Target, Watch};
+use crate::session::{Info, Note, Options, Resetter, Session, Target, Watch, sha256};
 
 pub(super) struct Hosts {
     name: String,
@@ -138,8 +139,13 @@ impl Hosts {
             let guid = host.guid.map_or_else(String::new, |guid| guid.to_string());
             let about = About {
                 description: &self.description,
-                // Another host's device is another one, on an emulated bus.
-                identity: format!("fwshare:{eui64}:{lun}:{guid}@{}", self.bus),
+                // Another host's device is another one, on an emulated bus. And what was written
+                // for one disk must not come to another one behind the same bridge.
+                identity: format!(
+                    "fwshare:{eui64}:{lun}:{}:{guid}@{}",
+                    fingerprint(info),
+                    self.bus
+                ),
                 replacement_timeout: self.options.replacement_timeout,
                 properties: DeviceProperties::new(self.properties.clone(), &self.identity, info),
             };
@@ -174,6 +180,13 @@ impl Hosts {
         exports.flat_map(Exports::not_to_be_left).collect()
     }
 
+    /// Whether a login is lost, or was with writes that no flush has told of since: only this
+    /// process knows that the next one has to fail.
+    pub(super) fn are_in_doubt(&self) -> bool {
+        let mut states = self.hosts.iter().map(|host| host.session.watch().state());
+        states.any(|state| state.login_id.is_none() || state.writes_in_doubt)
+    }
+
     /// Leaves the block devices to another process, flushes, and logs out. Goes on where something
     /// fails, and tells the first failure.
     pub(super) fn hand_over(self) -> Result<(), Failure> {
@@ -190,7 +203,7 @@ impl Hosts {
             return Ok(());
         };
         // Its session has nothing to be given back any more.
-        drop(self.hosts.remove(index));
+        self.hosts.remove(index).exports.abandon();
         Err(failure::of_session(&error, &self.name))
     }
 
@@ -240,6 +253,15 @@ impl Hosts {
         }
         result
     }
+}
+
+/// What tells a disk from others of its size, in few letters.
+fn fingerprint(info: &DiskInfo) -> String {
+    let serial = info.serial.as_deref().unwrap_or_default();
+    let text = format!("{}\n{}\n{serial}", info.vendor, info.product);
+    let mut digest = sha256(text.as_bytes());
+    digest.truncate(16);
+    digest
 }
 
 fn log(counters: &Counters) {

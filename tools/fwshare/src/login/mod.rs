@@ -152,6 +152,10 @@ fn one(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
                 }
             }
         }
+        if upgrade::is_to_stop() {
+            // We hold the other end ourselves.
+            let _ = stop.wish().send(());
+        }
         steps.exported(hosts)?;
         if args.json {
             output::print(&Shown::new(args, &place, hosts).json()?)?;
@@ -189,7 +193,7 @@ fn one(args: &LoginArgs, chatty: bool, taping: &Taping) -> Result<(), Failure> {
     }
     ended?;
     if end == End::Upgrade {
-        return Err(upgrade::start_anew());
+        return Err(upgrade::start_anew(&stop));
     }
     if chatty {
         output::complain("fwshare: flushed and logged out");

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use fwlab::bridge::Storage;
 use signal_hook::consts::SIGUSR2;
@@ -19,6 +20,7 @@ use crate::bus::{BusSpec, Taping};
 use crate::cli::LoginArgs;
 use crate::config::Config;
 use crate::error::{Exit, Failure};
+use crate::signals::Stop;
 
 /// SIGUSR2.
 pub(super) struct Wish(Arc<AtomicBool>);
@@ -52,6 +54,10 @@ pub(super) fn check(args: &LoginArgs, taping: &Taping, hosts: &Hosts) -> Result<
     if let Some(first) = in_the_way.first() {
         return refused(format!("{first}; end it with SIGTERM instead"));
     }
+    if hosts.are_in_doubt() {
+        let why = "the login is lost, or what was written may be: flush, or try again later";
+        return refused(why.into());
+    }
     if args.unbind_kernel {
         let why = "the kernel's driver would take the disk meanwhile (--unbind-kernel)";
         return refused(why.into());
@@ -73,12 +79,30 @@ pub(super) fn check(args: &LoginArgs, taping: &Taping, hosts: &Hosts) -> Result<
     Ok(())
 }
 
+/// Set for a process that is to end as soon as it is ready.
+const STOP: &str = "FWSHARE_STOP_WHEN_READY";
+
 /// Becomes the program that is now where this one was started from. Returns only if that fails.
-pub(super) fn start_anew() -> Failure {
+///
+/// A signal to end that came meanwhile is handed on: only a process that has the devices can
+/// detach them.
+pub(super) fn start_anew(stop: &Stop) -> Failure {
     let mut words = env::args_os();
     let program = words.next().unwrap_or_default();
-    let error = Command::new(&program).args(words).exec();
+    let mut anew = Command::new(&program);
+    anew.args(words);
+    if stop.wait(Duration::ZERO) {
+        anew.env(STOP, "1");
+    } else {
+        anew.env_remove(STOP);
+    }
+    let error = anew.exec();
     failed(&program, &error)
+}
+
+/// Whether this process is to end as soon as it is ready.
+pub(super) fn is_to_stop() -> bool {
+    env::var_os(STOP).is_some()
 }
 
 fn failed(program: &OsString, error: &io::Error) -> Failure {

@@ -17,6 +17,9 @@ pub(crate) struct Service {
     turns: Vec<u64>,
 }
 
+/// How long it may take until a process that starts itself anew is ready again.
+const ANEW: Duration = Duration::from_secs(600);
+
 /// Something that may be stuck.
 pub(crate) trait Turning {
     /// How often it has turned.
@@ -44,7 +47,11 @@ impl Service {
     pub(crate) fn ready(&mut self, status: &str) {
         let status = one_line(status);
         self.status.clone_from(&status);
-        tell(&["READY=1", &format!("STATUS={status}")]);
+        let status = format!("STATUS={status}");
+        match self.period {
+            Some(period) => tell(&["READY=1", &status, &watchdog(period * 2)]),
+            None => tell(&["READY=1", &status]),
+        }
     }
 
     /// How things are, in a line. Said when it changes.
@@ -64,6 +71,10 @@ impl Service {
     /// It is about to start itself anew.
     pub(crate) fn reloading(&mut self) {
         tell(&["RELOADING=1", &line::monotonic_usec()]);
+        if self.period.is_some() {
+            // No thread turns while the last requests end, nor before the next login.
+            tell(&[&watchdog(ANEW)]);
+        }
     }
 
     /// A sign of life of a process in which nothing can be stuck but the caller.
@@ -103,6 +114,11 @@ impl Service {
         }
         due
     }
+}
+
+/// How long the manager is to wait for a sign of life from now on.
+fn watchdog(patience: Duration) -> String {
+    format!("WATCHDOG_USEC={}", patience.as_micros())
 }
 
 /// Another line would be another word to the manager.

@@ -17,6 +17,8 @@ pub(crate) struct State {
     pub(crate) login_id: Option<u16>,
     /// The target's node id and the generation in which it holds, while it is on the bus.
     pub(crate) node: Option<(NodeId, Generation)>,
+    /// Writes that were reported as done may be lost, and no flush has told it yet.
+    pub(crate) writes_in_doubt: bool,
     /// What has happened so far.
     pub(crate) counters: Counters,
     /// What the port put right on its own.

@@ -160,6 +160,7 @@ impl Worker {
         self.outlets.watch.show(State {
             login_id: self.disk.current_login().map(|login| login.id),
             node: self.disk.target_node(),
+            writes_in_doubt: self.disk.has_writes_in_doubt(),
             counters: self.disk.counters(),
             port: self.port.counters(),
         });
