@@ -58,6 +58,7 @@ fn a_host_is_a_disk_for_the_kernel_of_another() {
          dd if=/host/data of=/mnt/data bs=1M
          umount /mnt
          e2fsck -fn /dev/sda
+         echo fw1.0 > /sys/bus/firewire/drivers/firewire_sbp2/unbind
          rmmod firewire_sbp2");
     // Its end in good order, and the disk is gone from the bus.
     let said = served.sh("kill -INT $(cat /run/serve.pid)

@@ -166,6 +166,9 @@ pub(crate) struct ScanArgs {
 /// hosts that were logged in are told with the bus reset that follows; unmount there first. A
 /// second signal ends it at once.
 ///
+/// A Linux host gives the disk back with echo fwN.M > /sys/bus/firewire/drivers/firewire_sbp2/unbind.
+/// With rmmod alone it logs out before it flushes, and waits four minutes for an answer.
+///
 /// The disk is in the configuration ROMs of all of this host's controllers, because Linux knows
 /// no other way, but it is served on one of them only. One process can do so at a time, and not
 /// beside the kernel's own target (sbp_target).
