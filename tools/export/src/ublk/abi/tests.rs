@@ -1,13 +1,10 @@
 //! Compares every number and every offset with the header of the machine that runs the test, as
 //! far as that has it.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use super::*;
+use crate::c_header;
 
-const HEADER: &str = "/usr/include/linux/ublk_cmd.h";
+const HEADER: &str = "linux/ublk_cmd.h";
 
 /// What a header has that is as new as Linux 6.5.
 const NEW: &str = "UBLK_U_CMD_GET_FEATURES";
@@ -149,7 +146,8 @@ fn facts() -> Vec<Fact> {
     facts
 }
 
-fn program(facts: &[Fact]) -> String {
+/// What prints a line for each of them.
+fn body(facts: &[Fact]) -> String {
     let lines = facts.iter().map(|Fact { c, needs, .. }| {
         let printed = format!("printf(\"%llu\\n\", (unsigned long long)({c}));\n");
         match needs {
@@ -157,63 +155,28 @@ fn program(facts: &[Fact]) -> String {
             Some(needs) => format!("#ifdef {needs}\n{printed}#else\nputs(\"-\");\n#endif\n"),
         }
     });
-    format!(
-        "#include <errno.h>\n#include <linux/ioctl.h>\n#include <linux/ublk_cmd.h>\n\
-         #include <stddef.h>\n#include <stdio.h>\nint main(void) {{\n{}return 0;\n}}\n",
-        lines.collect::<String>()
-    )
-}
-
-/// Says on the terminal what was not tested. The test harness swallows `eprintln!`.
-fn skip(what: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{what}, and this is CI");
-    say(what);
-}
-
-fn say(what: &str) {
-    writeln!(
-        std::io::stderr(),
-        "skipped: comparison with {HEADER}: {what}"
-    )
-    .unwrap();
+    lines.collect()
 }
 
 #[test]
 fn every_number_and_offset_is_that_of_the_systems_header() {
-    if !Path::new(HEADER).exists() {
-        return skip("there is no such file");
-    }
     let facts = facts();
-    let folder = tempfile::tempdir().unwrap();
-    let binary = folder.path().join("facts");
-    let compiler = Command::new("cc")
-        .args(["-x", "c", "-", "-o"])
-        .arg(&binary)
-        .stdin(Stdio::piped())
-        .spawn();
-    let mut compiler = match compiler {
-        Ok(compiler) => compiler,
-        Err(error) => return skip(&format!("cc: {error}")),
+    let others = ["errno.h", "linux/ioctl.h"];
+    let Some(values) = c_header::said(HEADER, &others, &body(&facts)) else {
+        return;
     };
-    let mut source = compiler.stdin.take().unwrap();
-    source.write_all(program(&facts).as_bytes()).unwrap();
-    drop(source);
-    assert!(compiler.wait().unwrap().success(), "cc failed");
-    let output = Command::new(&binary).output().unwrap();
-    assert!(output.status.success());
-    let values = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(values.lines().count(), facts.len());
-    let mut missing = Vec::new();
-    for (fact, theirs) in facts.iter().zip(values.lines()) {
+    assert_eq!(values.len(), facts.len());
+    let mut missing = 0;
+    for (fact, theirs) in facts.iter().zip(&values) {
         if theirs == "-" {
-            missing.push(fact.c.as_str());
+            missing += 1;
         } else {
-            assert_eq!(fact.value.to_string(), theirs, "{}", fact.c);
+            assert_eq!(&fact.value.to_string(), theirs, "{}", fact.c);
         }
     }
-    if !missing.is_empty() {
-        let (missing, all) = (missing.len(), facts.len());
-        say(&format!("it is older than {missing} of {all}"));
+    if missing > 0 {
+        let all = facts.len();
+        c_header::tell(HEADER, &format!("it is older than {missing} of {all}"));
     }
 }
 
