@@ -67,9 +67,7 @@ fn the_kernel_and_fwshare_read_what_the_other_has_written() {
 
 #[test]
 fn an_exclusive_login_of_the_kernel_is_named_with_its_remedy() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let Some(guests) = Guests::new(&[&disk::bridge("oxfw911", &image)]) else {
+    let Some((_folder, _, guests)) = disk::at_a_bridge(None) else {
         return;
     };
     let kernel = with_firewire_sbp2(disk::spec(&guests, 1), "exclusive_login=1");
@@ -94,9 +92,7 @@ fn an_exclusive_login_of_the_kernel_is_named_with_its_remedy() {
 
 #[test]
 fn a_disk_is_taken_from_the_kernels_driver_and_given_back() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let Some(guests) = Guests::new(&[&disk::bridge("oxfw911", &image)]) else {
+    let Some((_folder, _, guests)) = disk::at_a_bridge(None) else {
         return;
     };
     let spec = with_fwshare(with_firewire_sbp2(disk::spec(&guests, 1), ""));

@@ -35,9 +35,7 @@ fn busy(host: &Guest, meanwhile: &str) -> String {
 
 #[test]
 fn a_logical_unit_and_a_bus_that_are_reset_lose_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let Some(guests) = Guests::new(&[&disk::bridge("oxfw911", &image)]) else {
+    let Some((_folder, _, guests)) = disk::at_a_bridge(None) else {
         return;
     };
     let host = Guest::start(&with_fwshare(disk::spec(&guests, 1))).expect("a guest");

@@ -21,6 +21,15 @@ pub(crate) fn bridge(profile: &str, image: &Path) -> String {
     format!("profile={profile},image={}", image.display())
 }
 
+/// Guests with this kernel, or the usual one, at a bridge over such an image, and where that is.
+/// `None`: skip the test, the user has been told.
+pub(crate) fn at_a_bridge(kernel: Option<&str>) -> Option<(tempfile::TempDir, PathBuf, Guests)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = image(&folder);
+    let guests = Guests::with_kernel(&[&bridge("oxfw911", &image)], kernel)?;
+    Some((folder, image, guests))
+}
+
 /// A guest that has what [`judge_disk`] runs.
 pub(crate) fn spec(guests: &Guests, number: u8) -> GuestSpec {
     ["mkfs.ext4", "e2fsck", "cmp", "dd"]

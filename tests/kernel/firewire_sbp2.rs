@@ -13,10 +13,7 @@ pub(crate) fn with_firewire_sbp2(spec: GuestSpec, parameters: &str) -> GuestSpec
 }
 
 fn a_disk_of_the_kernels_own(kernel: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let bridge = disk::bridge("oxfw911", &image);
-    let Some(guests) = Guests::with_kernel(&[&bridge], Some(kernel)) else {
+    let Some((_folder, image, guests)) = disk::at_a_bridge(Some(kernel)) else {
         return;
     };
     let spec = with_firewire_sbp2(disk::spec(&guests, 1), "").program("sg_inq");

@@ -2,7 +2,7 @@
 //! `/dev/nbd0`.
 
 use fwlab::vm::{Guest, GuestSpec};
-use fwshare_tests::{Guests, InGuest, fwshare_program};
+use fwshare_tests::{InGuest, fwshare_program};
 
 use crate::disk;
 
@@ -35,10 +35,7 @@ cat /run/login.err
 ";
 
 fn a_disk_of_fwshares(kernel: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let bridge = disk::bridge("oxfw911", &image);
-    let Some(guests) = Guests::with_kernel(&[&bridge], Some(kernel)) else {
+    let Some((_folder, image, guests)) = disk::at_a_bridge(Some(kernel)) else {
         return;
     };
     let spec = with_fwshare(disk::spec(&guests, 1));

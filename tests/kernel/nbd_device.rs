@@ -51,10 +51,7 @@ fn commands(guests: &Guests) -> usize {
 }
 
 fn a_disk(kernel: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let bridge = disk::bridge("oxfw911", &image);
-    let Some(guests) = Guests::with_kernel(&[&bridge], Some(kernel)) else {
+    let Some((_folder, image, guests)) = disk::at_a_bridge(Some(kernel)) else {
         return;
     };
     let guest = start(&guests);
@@ -144,9 +141,7 @@ fn two_disks_at_once_with_their_own_blocks_and_numbers() {
 
 #[test]
 fn a_mounted_device_is_served_until_it_is_unmounted() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let Some(guests) = Guests::new(&[&disk::bridge("oxfw911", &image)]) else {
+    let Some((_folder, _, guests)) = disk::at_a_bridge(None) else {
         return;
     };
     let guest = start(&guests);
@@ -211,10 +206,7 @@ unlogged
 ";
 
 fn a_killed_process(kernel: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let bridge = disk::bridge("oxfw911", &image);
-    let Some(guests) = Guests::with_kernel(&[&bridge], Some(kernel)) else {
+    let Some((_folder, _, guests)) = disk::at_a_bridge(Some(kernel)) else {
         return;
     };
     let guest = start(&guests);
@@ -257,9 +249,7 @@ fn a_killed_process_is_taken_over_on_debian_12s_kernel() {
 
 #[test]
 fn what_a_killed_process_has_left_is_cleared_if_it_can_be_and_nobody_uses_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let Some(guests) = Guests::new(&[&disk::bridge("oxfw911", &image)]) else {
+    let Some((_folder, _, guests)) = disk::at_a_bridge(None) else {
         return;
     };
     let guest = start(&guests);
@@ -303,9 +293,7 @@ fn what_a_killed_process_has_left_is_cleared_if_it_can_be_and_nobody_uses_it() {
 
 #[test]
 fn a_process_that_stands_still_for_longer_than_the_driver_waits_goes_on() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let Some(guests) = Guests::new(&[&disk::bridge("oxfw911", &image)]) else {
+    let Some((_folder, _, guests)) = disk::at_a_bridge(None) else {
         return;
     };
     let guest = start(&guests);

@@ -53,10 +53,7 @@ impl TryOut for Guest {
 
 /// What a kernel shows of the disk, what is in the image, a file system on it, and the end.
 fn a_disk(kernel: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let bridge = disk::bridge("oxfw911", &image);
-    let Some(guests) = Guests::with_kernel(&[&bridge], Some(kernel)) else {
+    let Some((_folder, image, guests)) = disk::at_a_bridge(Some(kernel)) else {
         return;
     };
     let guest = start(&guests);
@@ -113,10 +110,7 @@ fn a_disk_on_the_backported_kernel() {
 
 /// Three times in the middle of writes, of which as many are under way as there can be.
 fn kills(kernel: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let bridge = disk::bridge("oxfw911", &image);
-    let Some(guests) = Guests::with_kernel(&[&bridge], Some(kernel)) else {
+    let Some((_folder, image, guests)) = disk::at_a_bridge(Some(kernel)) else {
         return;
     };
     let guest = start(&guests);

@@ -1,7 +1,7 @@
 //! `fwshare login` starts itself anew under its block devices, as after an upgrade.
 
 use fwlab::vm::Guest;
-use fwshare_tests::{Guests, InGuest, fwshare_program};
+use fwshare_tests::{InGuest, fwshare_program};
 
 use crate::disk;
 
@@ -23,10 +23,7 @@ anew() {
 /// fio verifies a mounted file system on an nbd device, and a ublk device on the same disk is read.
 #[test]
 fn a_process_that_starts_itself_anew_costs_no_request_and_no_device() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = disk::image(&folder);
-    let bridge = disk::bridge("oxfw911", &image);
-    let Some(guests) = Guests::new(&[&bridge]) else {
+    let Some((_folder, _, guests)) = disk::at_a_bridge(None) else {
         return;
     };
     let spec = disk::spec(&guests, 1)
