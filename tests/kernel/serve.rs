@@ -1,6 +1,5 @@
 //! `fwshare serve` on a controller's own `/dev/fw0`, with the kernel's driver as its initiator.
 
-use std::io::Write as _;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -36,22 +35,6 @@ fn host_and_disk(guests: &Guests) -> (Guest, Guest) {
     (host, served)
 }
 
-/// Runs commands with a shell function: `twice COMMAND…` lets it fail once, and says so.
-///
-/// On a busy machine the host has now and again an I/O error, where a disk would have none: see
-/// `docs/lab.md`. Wrong data it must not have.
-fn sh(host: &Guest, script: &str) -> String {
-    let said = host.sh(&format!(
-        "twice() {{ \"$@\" || {{ echo \"failed once: $*\"; dmesg | tail -n 40; \"$@\"; }}; }}
-         {script}"
-    ));
-    if said.contains("failed once") {
-        // Past the harness's capture.
-        let _ = std::io::stderr().write_all(said.as_bytes());
-    }
-    said
-}
-
 #[test]
 fn a_host_is_a_disk_for_the_kernel_of_another() {
     let Some(guests) = Guests::new(&[]) else {
@@ -63,26 +46,20 @@ fn a_host_is_a_disk_for_the_kernel_of_another() {
     assert!(said.starts_with("163840\n"), "{said}");
     let data = pattern(16 << 20, 3);
     std::fs::write(host.folder().join("data"), &data).expect("a file");
-    sh(
-        &host,
-        "twice dd if=/host/data of=/dev/sda bs=1M oflag=direct conv=fsync
+    host.sh("dd if=/host/data of=/dev/sda bs=1M oflag=direct conv=fsync
          dd if=/dev/sda bs=1M count=16 iflag=direct > /tmp/read
          cmp /tmp/read /host/data
-         mkdir -p /mnt",
-    );
+         mkdir -p /mnt");
     served.sh("cp /tmp/disk /host/disk");
     let stored = std::fs::read(served.folder().join("disk")).expect("the image");
     assert!(stored[..data.len()] == data, "the image has something else");
-    sh(
-        &host,
-        "twice mkfs.ext4 -q -F /dev/sda
+    host.sh("mkfs.ext4 -q -F /dev/sda
          mount -t ext4 /dev/sda /mnt
          dd if=/host/data of=/mnt/data bs=1M
          umount /mnt
          e2fsck -fn /dev/sda
          echo fw1.0 > /sys/bus/firewire/drivers/firewire_sbp2/unbind
-         rmmod firewire_sbp2",
-    );
+         rmmod firewire_sbp2");
     // Its end in good order, and the disk is gone from the bus.
     let said = served.sh("kill -INT $(cat /run/serve.pid)
          gone() { ! kill -0 $(cat /run/serve.pid); }

@@ -9,6 +9,7 @@ mod journal;
 mod manager;
 mod notify;
 mod restart;
+mod systemd;
 mod unit;
 mod waiting;
 

@@ -3,6 +3,11 @@
 //! A packet may lie across two buffers and more. Software finds the end of what was written by
 //! the residual counts, and looks at the next buffer when one is full: so the packet is written
 //! first, and then the counts, the newest buffer's before those of the full ones.
+//!
+//! A packet is not let in either that would leave all buffers exactly full but for the last one, and
+//! that one empty: Linux's driver looks for the end of such a ring for ever (`docs/lab.md`). A
+//! controller on a cable comes there once in many years, because its bus takes its time; on a bus
+//! where everything arrives at once it is a matter of minutes.
 
 use std::collections::VecDeque;
 
@@ -19,6 +24,9 @@ use super::context::Context;
 const HELD_MAX: usize = 256;
 /// How many buffers one packet may lie across.
 const BUFFERS_MAX: usize = 64;
+/// From so many buffers on software that keeps pace has always more than one to spare, and makes
+/// room for a packet that is not let in.
+const RING: usize = 3;
 
 /// A packet on its way into memory, without its trailer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +57,8 @@ impl Buffer {
 pub(super) struct Receive {
     pub(super) context: Context,
     current: Option<Buffer>,
+    /// Whether there were so many buffers at the start that one may be left for later.
+    is_ring: bool,
     held: VecDeque<Received>,
 }
 
@@ -121,9 +131,15 @@ impl Receive {
         let trailer = u32::from(self.context.status()) << 16 | u32::from(timestamp);
         bytes.extend_from_slice(&trailer.to_le_bytes());
 
+        if self.current.is_none() {
+            self.is_ring = has_buffers(memory, self.context.command_ptr, RING)?;
+        }
         let Some(mut buffers) = self.find_room(memory, bytes.len())? else {
             return Ok(false);
         };
+        if self.is_ring && leaves_the_last_one(memory, &buffers, bytes.len())? {
+            return Ok(false);
+        }
         let mut rest = &bytes[..];
         for buffer in &mut buffers {
             let (part, others) = rest.split_at(rest.len().min(usize::from(buffer.room())));
@@ -184,6 +200,38 @@ impl Receive {
         self.context.set_active(false);
         self.held.clear();
     }
+}
+
+/// Whether so many bytes fill these buffers exactly, and the one behind them is the last.
+fn leaves_the_last_one(
+    memory: &dyn Memory,
+    buffers: &[Buffer],
+    length: usize,
+) -> Result<bool, EventCode> {
+    let room: usize = buffers
+        .iter()
+        .map(|buffer| usize::from(buffer.room()))
+        .sum();
+    match buffers.last() {
+        Some(last) if room == length => {
+            let next = read_descriptor(memory, last.descriptor)?.branch();
+            Ok(next.z() != 0 && !has_buffers(memory, next, 2)?)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Whether a program has at least so many buffers from here on.
+fn has_buffers(memory: &dyn Memory, mut branch: Branch, count: usize) -> Result<bool, EventCode> {
+    for left in (0..count).rev() {
+        if branch.z() == 0 {
+            return Ok(false);
+        }
+        if left > 0 {
+            branch = read_descriptor(memory, branch.address())?.branch();
+        }
+    }
+    Ok(true)
 }
 
 fn read_descriptor(memory: &dyn Memory, address: u64) -> Result<Descriptor, EventCode> {

@@ -32,6 +32,12 @@ use crate::error::{Exit, Failure};
 use crate::output;
 use crate::signals::Stop;
 
+/// How many bytes of data are asked for at a time. Linux's controller has 32 KiB for answers
+/// (`AR_BUFFER_SIZE` in `drivers/firewire/ohci.c`), with up to 20 bytes around the data of each. What
+/// has no room is sent again a few times and then lost, and a ring that is exactly full stops the
+/// kernel for ever (`docs/lab.md`): this stays below the six pages from which on it can be.
+const ASKED_FOR: usize = 20 << 10;
+
 /// How long to wait for a signal at a time; it is waited for again and again.
 const ROUND: Duration = Duration::from_secs(3600);
 
@@ -54,7 +60,7 @@ pub(crate) fn run(args: &ServeArgs, chatty: bool, taping: &Taping) -> Result<(),
     let mut buses = bus::open(&args.bus, taping)?;
     let found = device::survey(&mut buses)?;
     let controller = device::controller(&found, args.host.as_ref(), &args.bus)?;
-    let profile = fitted(profile, controller);
+    let profile = fitted(profile, controller, media.len());
     let mut ports = buses.swap_remove(controller.bus).into_ports();
     let port = ports.swap_remove(0);
     // The other buses are of no concern.
@@ -96,13 +102,22 @@ pub(crate) fn run(args: &ServeArgs, chatty: bool, taping: &Taping) -> Result<(),
 }
 
 /// The profile as this controller can carry it out: the node, its EUI-64 and its speed are the
-/// host's. Initiators go by the node's speed, so the profile's own must not be less.
-fn fitted(profile: BridgeProfile, controller: &Found) -> BridgeProfile {
+/// host's. Initiators go by the node's speed, so the profile's own must not be less. Each of so many
+/// logical units asks for data by itself.
+fn fitted(profile: BridgeProfile, controller: &Found, units: usize) -> BridgeProfile {
     let mut profile = profile.with_eui64(controller.node.eui64);
     profile.speed = controller.node.speed;
     let limit = profile.max_payload;
     profile.max_payload = controller.host_max_payload().clamp(512, limit);
+    profile.data_window = window(profile.data_window, profile.max_payload, units);
     profile
+}
+
+/// How many packets of data each logical unit may have under way, if all together ask for no more
+/// than [`ASKED_FOR`]; at least one. `wanted` is the profile's own.
+fn window(wanted: usize, max_payload: usize, units: usize) -> usize {
+    let fitting = ASKED_FOR / max_payload.max(1) / units.max(1);
+    fitting.clamp(1, wanted.max(1))
 }
 
 /// Waits for the signal in a thread of its own, and wakes the one that waits for the bus.
@@ -124,5 +139,25 @@ fn wait_apart(stop: Stop, waker: Waker) -> Result<Arc<AtomicBool>, Failure> {
             Exit::Error,
             format!("cannot wait for signals: {error}"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_asked_for_than_the_controller_has_room_for() {
+        for (wanted, max_payload, units, expected) in [
+            (16, 2048, 1, 10),
+            (16, 4096, 1, 5),
+            (16, 512, 1, 16),
+            (4, 2048, 1, 4),
+            (16, 2048, 2, 5),
+            (16, 4096, 8, 1),
+        ] {
+            let window = window(wanted, max_payload, units);
+            assert_eq!(window, expected, "{max_payload} bytes, {units} units");
+        }
     }
 }

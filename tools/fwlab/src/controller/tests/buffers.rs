@@ -68,6 +68,40 @@ fn a_packet_that_fills_a_buffer_exactly_leaves_the_next_one_alone() {
     assert_eq!(bench.packets(1, REQUEST).len(), 2);
 }
 
+/// Linux's driver takes a ring of which only the last buffer is empty for one that has no end.
+#[test]
+fn a_packet_that_would_leave_nothing_but_the_last_buffer_waits_for_one_more() {
+    for side in [REQUEST, RESPONSE] {
+        let mut bench = pair();
+        let (receiver, length) = match side {
+            REQUEST => (1, size(8)),
+            _ => (0, size(0)),
+        };
+        bench.rebuffer(receiver, side, 4, length);
+        for number in 0..4 {
+            if side == REQUEST {
+                write(&mut bench, &[number; 8]);
+            } else {
+                let (to, header) = (bench.id(1), 0xffff_f000_0400);
+                bench.send(0, REQUEST, &Packet::read_quadlet(to, number, header));
+            }
+        }
+        let full = |bench: &Bench| {
+            let residuals = bench.machines[receiver].driver.residuals(side);
+            residuals.iter().filter(|left| **left == 0).count()
+        };
+        assert_eq!(full(&bench), 2, "two of four");
+        bench.events(receiver);
+        bench.add_buffer(receiver, side, length);
+        assert_eq!(full(&bench), 3, "three of five");
+        assert!(!bench.events(receiver).is_empty());
+        // What goes beyond is no danger.
+        bench.add_buffer(receiver, side, length - 4);
+        assert_eq!(full(&bench), 4);
+        assert_eq!(bench.packets(receiver, side).len(), 4);
+    }
+}
+
 #[test]
 fn without_room_packets_wait_until_the_context_is_woken() {
     let mut bench = pair();
