@@ -16,16 +16,6 @@ use sbp2::target::BridgeProfile;
 const PATIENCE: Duration = Duration::from_secs(600);
 const LOST: RequestError = RequestError::WritesMayBeLost { deferred: false };
 
-fn two_hosts(profile: BridgeProfile, depth: u8) -> (World, [HostIndex; 2]) {
-    let medium = MemoryMedium::new(512, 16384).expect("a medium of 8 MiB");
-    let mut world = World::with_medium(profile, Box::new(medium), Timing::Wire);
-    let hosts = [0, 1].map(|_| world.add_host(|config| config.depth = depth));
-    for host in hosts {
-        world.login(host).expect("a shared login");
-    }
-    (world, hosts)
-}
-
 /// Lets workers write and read while packets meet these faults, and afterwards. One step in
 /// `resets` is a bus reset.
 fn sweep(faults: &RandomFaults, resets: Option<u64>) {
@@ -33,7 +23,7 @@ fn sweep(faults: &RandomFaults, resets: Option<u64>) {
         for depth in [1, 8] {
             for seed in seeds(3) {
                 println!("{}, depth {depth}, seed {seed}", profile.name);
-                let (mut world, hosts) = two_hosts(profile.clone(), depth);
+                let (mut world, hosts) = World::of_two_hosts(profile.clone(), depth);
                 let mut workers = Workers::new(&hosts, 8, seed);
                 let mut random = Random::new(seed);
                 world.bus.set_fault(Some(Box::new(RandomFaults {
@@ -111,7 +101,7 @@ fn write(lba: u64, seed: u64, fua: bool) -> Request {
 
 #[test]
 fn a_bridge_that_is_plugged_in_again_in_time_is_not_missed() {
-    let (mut world, hosts) = two_hosts(BridgeProfile::oxfw911(), 1);
+    let (mut world, hosts) = World::of_two_hosts(BridgeProfile::oxfw911(), 1);
     let tags = hosts.map(|host| world.submit(host, write(host.0 as u64 * 1000, 1, false)));
     world.wait(Duration::from_micros(500));
     world.bus.detach(world.bridge, world.now);
@@ -128,7 +118,7 @@ fn a_bridge_that_is_plugged_in_again_in_time_is_not_missed() {
 
 #[test]
 fn a_bridge_that_is_plugged_in_again_late_is_logged_in_to_anew() {
-    let (mut world, hosts) = two_hosts(BridgeProfile::oxfw911(), 1);
+    let (mut world, hosts) = World::of_two_hosts(BridgeProfile::oxfw911(), 1);
     world.write(hosts[0], 0, pattern(512, 1));
     let tags = hosts.map(|host| world.submit(host, write(100 + host.0 as u64 * 1000, 1, false)));
     world.wait(Duration::from_micros(500));
@@ -154,7 +144,7 @@ fn a_bridge_that_is_plugged_in_again_late_is_logged_in_to_anew() {
 /// A host that was shut out must not wake up and write.
 #[test]
 fn a_host_that_is_cut_off_loses_its_login_and_what_it_had_queued() {
-    let (mut world, [cut_off, other]) = two_hosts(BridgeProfile::oxfw911(), 1);
+    let (mut world, [cut_off, other]) = World::of_two_hosts(BridgeProfile::oxfw911(), 1);
     let tags = [0, 1, 2].map(|index| world.submit(cut_off, write(index * 1000, 1, false)));
     world.wait(Duration::from_micros(500));
     let node = world.node(cut_off);

@@ -5,24 +5,12 @@ use std::time::Duration;
 
 use fwshare_tests::world::{HostIndex, World};
 use fwshare_tests::{Random, Workers, pattern, seeds};
-use ohci_raw::sim::Timing;
 use sbp2::disk::{Notice, Request, RequestError};
 use sbp2::initiator::ManagementError;
-use sbp2::scsi::MemoryMedium;
 use sbp2::target::BridgeProfile;
 use sbp2::wire::Function;
 
 const PATIENCE: Duration = Duration::from_secs(600);
-
-fn two_hosts(profile: BridgeProfile, depth: u8) -> (World, [HostIndex; 2]) {
-    let medium = MemoryMedium::new(512, 16384).expect("a medium of 8 MiB");
-    let mut world = World::with_medium(profile, Box::new(medium), Timing::Wire);
-    let hosts = [0, 1].map(|_| world.add_host(|config| config.depth = depth));
-    for host in hosts {
-        world.login(host).expect("a shared login");
-    }
-    (world, hosts)
-}
 
 fn answer(world: &mut World, host: HostIndex, function: Function) -> Result<(), ManagementError> {
     let now = world.now;
@@ -36,7 +24,7 @@ fn answer(world: &mut World, host: HostIndex, function: Function) -> Result<(), 
 /// Hosts write and read back while one of them, now and then, resets the logical unit. Gives the
 /// requests that failed, and how many resets the bridge has carried out.
 fn work_through(function: Function, depth: u8, seed: u64) -> (Vec<RequestError>, usize) {
-    let (mut world, hosts) = two_hosts(BridgeProfile::oxfw911(), depth);
+    let (mut world, hosts) = World::of_two_hosts(BridgeProfile::oxfw911(), depth);
     let mut workers = Workers::new(&hosts, 8, seed);
     let mut random = Random::new(seed);
     let mut asked = 0;
@@ -82,7 +70,7 @@ fn a_target_reset_amid_writes_of_two_hosts_loses_no_byte() {
 
 #[test]
 fn a_target_reset_ends_all_logins_and_both_hosts_come_back() {
-    let (mut world, [a, b]) = two_hosts(BridgeProfile::oxfw911(), 1);
+    let (mut world, [a, b]) = World::of_two_hosts(BridgeProfile::oxfw911(), 1);
     world.write(a, 0, pattern(4096, 1));
     world.perform(a, Request::Flush).expect("a flush");
     assert_eq!(answer(&mut world, a, Function::TARGET_RESET), Ok(()));
@@ -99,7 +87,7 @@ fn a_target_reset_ends_all_logins_and_both_hosts_come_back() {
 
 #[test]
 fn writes_that_were_not_flushed_before_a_target_reset_are_told_of() {
-    let (mut world, [a, _]) = two_hosts(BridgeProfile::oxfw911(), 1);
+    let (mut world, [a, _]) = World::of_two_hosts(BridgeProfile::oxfw911(), 1);
     world.write(a, 0, pattern(4096, 1));
     assert_eq!(answer(&mut world, a, Function::TARGET_RESET), Ok(()));
     let lost = RequestError::WritesMayBeLost { deferred: false };

@@ -179,13 +179,16 @@ impl InGuest for Guest {
         let output = running
             .wait(STEP)
             .unwrap_or_else(|error| panic!("{error}\nin {script}\nwhich said {}", running.text()));
-        assert_eq!(
-            output.status,
-            0,
-            "{}: {script}\nsaid\n{}",
-            self.name(),
-            output.text
-        );
+        if output.status != 0 {
+            let kernel = self.run("dmesg | tail -n 60").map(|output| output.text);
+            panic!(
+                "{}: {script}\nended with {}, and said\n{}\nits kernel:\n{}",
+                self.name(),
+                output.status,
+                output.text,
+                kernel.unwrap_or_else(|error| error.to_string())
+            );
+        }
         output.text
     }
 }

@@ -49,6 +49,23 @@ impl World {
         Self::with_medium(profile, Box::new(medium), Timing::Immediate)
     }
 
+    /// A bridge of the given kind with a disk of 8 MiB in memory, and two hosts that share it, with
+    /// so many commands in flight. The bus takes its time.
+    ///
+    /// # Panics
+    ///
+    /// If one is not let in.
+    #[must_use]
+    pub fn of_two_hosts(profile: BridgeProfile, depth: u8) -> (Self, [HostIndex; 2]) {
+        let medium = MemoryMedium::new(512, 16384).expect("a medium of 8 MiB");
+        let mut world = Self::with_medium(profile, Box::new(medium), Timing::Wire);
+        let hosts = [0, 1].map(|_| world.add_host(|config| config.depth = depth));
+        for host in hosts {
+            world.login(host).expect("a shared login");
+        }
+        (world, hosts)
+    }
+
     /// A bridge of the given kind with this disk.
     #[must_use]
     pub fn with_medium(profile: BridgeProfile, medium: Box<dyn Medium>, timing: Timing) -> Self {

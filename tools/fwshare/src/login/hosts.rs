@@ -280,25 +280,18 @@ fn log(counters: &Counters) {
 
 #[cfg(test)]
 mod tests {
-    use sbp2::scsi::{DeviceType, Text};
+    use sbp2::scsi::Text;
 
     use super::*;
+    use crate::login::device_properties::blank_disk;
 
     #[test]
     fn disks_of_one_kind_are_told_apart_by_their_serial_numbers() {
         let disk = |serial: Option<&str>| DiskInfo {
             vendor: Text::from_bytes(*b"OXFORD  "),
             product: Text::from_bytes(*b"IDE DISK        "),
-            revision: Text::from_bytes(*b"1234"),
-            version: 0,
-            device_type: DeviceType::DISK,
             serial: serial.map(str::to_owned),
-            designators: Vec::new(),
-            blocks: 1,
-            block_length: 512,
-            write_cache: None,
-            fua: false,
-            write_protected: false,
+            ..blank_disk()
         };
         let (one, other) = (disk(Some("1")), disk(Some("2")));
         assert_eq!(fingerprint(&one), fingerprint(&disk(Some("1"))));

@@ -18,6 +18,8 @@ use nix::fcntl::{Flock, FlockArg};
 use sbp2::scsi::DiskInfo;
 
 pub(super) use self::text::Identity;
+#[cfg(test)]
+pub(super) use self::text::tests::info as blank_disk;
 
 const BLOCK_DEVICES: &str = "/sys/block";
 

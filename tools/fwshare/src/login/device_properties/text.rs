@@ -160,7 +160,7 @@ pub(super) mod tests {
     }
 
     /// A disk that tells nothing.
-    pub(in crate::login::device_properties) fn info() -> DiskInfo {
+    pub(in crate::login) fn info() -> DiskInfo {
         DiskInfo {
             vendor: Text::from_bytes([b' '; 8]),
             product: Text::from_bytes([0; 16]),
