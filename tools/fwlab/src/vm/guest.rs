@@ -21,7 +21,8 @@ const COMMAND: Duration = Duration::from_secs(300);
 /// How long the guest's end may take.
 const POWER_OFF: Duration = Duration::from_secs(60);
 
-/// A guest. It is killed when this is dropped, and when this process is.
+/// A guest. It is killed when this is dropped, and when this process is. Dropped by a panic it shows
+/// the end of its console on standard error.
 pub struct Guest {
     name: String,
     qemu: Child,
@@ -253,7 +254,7 @@ impl Guest {
 
 /// The command that runs a guest, but for its standard input and output, and the console.
 fn command(spec: &GuestSpec, folder: &Path, initramfs: &Path) -> Command {
-    let mut append = "console=ttyS0 panic=-1 loglevel=4".to_owned();
+    let mut append = "console=ttyS0 panic=-1 loglevel=5".to_owned();
     for argument in &spec.kernel_arguments {
         append.push(' ');
         append.push_str(argument);
@@ -293,6 +294,11 @@ fn command(spec: &GuestSpec, folder: &Path, initramfs: &Path) -> Command {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        // Of two guests it need not be the one that failed that has the reason.
+        if std::thread::panicking() {
+            let (name, console) = (self.name(), last_lines(&self.console()));
+            eprintln!("guest {name}: its console ended with\n{console}");
+        }
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();
     }
