@@ -7,6 +7,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use fwshare_tests::{Daemon, Judge, Lab, judge, pattern, run, verifying_fio};
 use serde_json::Value;
@@ -14,6 +16,8 @@ use serde_json::Value;
 const MIB: usize = 1 << 20;
 /// The EUI-64 of the host that logs in: host 1.
 const INITIATOR: &str = "02000000f05b1001";
+/// Longer than anybody waits for the answer to a write.
+const STANDSTILL: Duration = Duration::from_millis(2500);
 
 /// A lab of hosts alone.
 fn lab() -> Option<Lab> {
@@ -190,6 +194,31 @@ fn a_killed_server_leaves_nothing_on_the_bus_and_the_host_goes_on_with_the_next_
     assert_eq!(event(&serve.next()), "login");
     assert!(work.wait().unwrap().success(), "no request failed");
     stop_well(serve);
+}
+
+/// The host has its memory back by then.
+#[test]
+fn a_login_that_was_asked_for_while_the_server_stood_still_is_not_answered_and_the_next_one_is() {
+    let Some(lab) = lab() else {
+        return;
+    };
+    let image = image(&lab, "a.img", MIB);
+    let serve = lab.serve(0, &[&image], &[]);
+    lab.wait_for_units(1, 1);
+    serve.signal("STOP");
+    let mut arguments = lab.login_arguments(1);
+    arguments.push("fw1".to_owned());
+    let asking = thread::spawn(move || Daemon::login(arguments));
+    thread::sleep(STANDSTILL);
+    serve.signal("CONT");
+    let login = asking.join().expect("a login in the end");
+    assert_eq!(event(&serve.next()), "login");
+    stop_well(login);
+    assert_eq!(event(&serve.next()), "logout");
+    serve.signal("INT");
+    let end = serve.next();
+    assert_eq!(end["logins_refused"], 1, "{end}");
+    assert_eq!(end["logins"], 1, "{end}");
 }
 
 #[test]

@@ -266,12 +266,12 @@ impl Bridge {
         }
     }
 
-    /// Takes the task away. What it still wanted to repeat is not to reach the initiator any
-    /// more: its buffer may be used for something else by then.
+    /// Takes the task away. What it still wanted to send is not to reach the initiator any more: its
+    /// buffer may be used for something else by then.
     fn take_task(&mut self, index: usize) -> Option<Task> {
         let task = self.units.get_mut(index)?.task.take()?;
         let its_own = |unit, serial| unit == index && serial == task.serial;
-        self.outbox.cancel_resends(|who| match *who {
+        self.outbox.cancel(|who| match *who {
             Who::Store { unit, serial, .. }
             | Who::Load { unit, serial, .. }
             | Who::Table { unit, serial, .. } => its_own(unit, serial),

@@ -33,6 +33,9 @@ impl Bridge {
         match self.management.response(epoch, rcode, data) {
             Progress::Stale | Progress::Dropped => {}
             Progress::Ask(ask) => self.management_ask(ask),
+            Progress::CarryOut(..) if self.management.must_not_answer() => {
+                self.forget_management_orb();
+            }
             Progress::CarryOut(orb, eui64) => {
                 self.counters.count_management_orb();
                 match self.carry_out(&orb, eui64) {
@@ -61,6 +64,15 @@ impl Bridge {
                 self.end_management(Resp::TransportFailure, Sbp2Status::UNSPECIFIED_ERROR);
             }
             Progress::Done(rcode) => self.confirm(rcode),
+        }
+    }
+
+    /// Drops the ORB under way, and the login that it has led to.
+    pub(super) fn forget_management_orb(&mut self) {
+        self.management.reset();
+        self.counters.count_login_refused();
+        if let Some(slot) = self.new_login.take() {
+            self.drop_login(slot);
         }
     }
 

@@ -63,6 +63,8 @@ pub(super) struct ManagementAgent {
     orb: Option<ManagementOrb>,
     /// The fetch of a new ORB, until it is sent.
     fetch: Option<Ask>,
+    /// Whoever asked may have given up.
+    is_doubtful: bool,
 }
 
 impl ManagementAgent {
@@ -75,6 +77,7 @@ impl ManagementAgent {
             orb_address: Address::new(0),
             orb: None,
             fetch: None,
+            is_doubtful: false,
         }
     }
 
@@ -124,7 +127,21 @@ impl ManagementAgent {
                     length: MANAGEMENT_ORB_LENGTH,
                 },
             }),
+            is_doubtful: false,
         };
+    }
+
+    /// Whoever asked for what is under way may have given up. Does nothing while it is idle.
+    pub(super) fn doubt(&mut self) {
+        self.is_doubtful = true;
+    }
+
+    /// Whether an answer may be meant for memory that is used for something else by now.
+    pub(super) fn must_not_answer(&self) -> bool {
+        let answers = |orb: &ManagementOrb| {
+            matches!(orb.function(), Function::LOGIN | Function::QUERY_LOGINS)
+        };
+        self.is_doubtful && !self.is_idle() && self.orb.as_ref().is_some_and(answers)
     }
 
     /// The fetch of an ORB whose address was just written.

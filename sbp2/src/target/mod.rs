@@ -171,6 +171,8 @@ pub struct Bridge {
     counters: Arc<Counters>,
     /// No new logins.
     closed: bool,
+    /// What it is told happened some time ago.
+    is_late: bool,
 }
 
 /// An initiator that is logged in, as [`Bridge::logins`] tells it.
@@ -232,6 +234,7 @@ impl Bridge {
             units,
             counters: Arc::new(Counters::new(slots)),
             closed: false,
+            is_late: false,
             profile,
         })
     }
@@ -319,6 +322,29 @@ impl Bridge {
     /// From now on every LOGIN is refused with "resources unavailable". Those who are in stay.
     pub const fn refuse_logins(&mut self) {
         self.closed = true;
+    }
+
+    /// To be called when the program that runs the bridge has not done so for so long that hosts may
+    /// have given up, because it had no processor or because a medium was slow. What is handed in
+    /// until [`Self::caught_up`] happened meanwhile.
+    ///
+    /// Linux waits two seconds for an answer to its write of the management agent, and then has the
+    /// memory back where the answer to a LOGIN would go. So a LOGIN of that time, and one under way,
+    /// is not answered; hosts ask again. Commands have more time, and AGENT_RESET takes them back:
+    /// hand in what has happened before the bridge's next actions are carried out.
+    pub fn stood_still(&mut self) {
+        self.is_late = true;
+        self.management.doubt();
+        let its_own = |who: &Who| matches!(who, Who::Management { .. });
+        // What has left the bridge is beyond recall.
+        if self.management.must_not_answer() && self.outbox.cancel(its_own) {
+            self.forget_management_orb();
+        }
+    }
+
+    /// All that has happened while the bridge stood still has been handed in.
+    pub const fn caught_up(&mut self) {
+        self.is_late = false;
     }
 
     /// Brings all that was written to the media, whatever happens to one of them.

@@ -31,7 +31,7 @@ struct Pending<W> {
 /// Everything that leaves the bridge, and what waits for an answer.
 ///
 /// `W` tells who asked, in words that outlive him: whoever started a request may be gone when
-/// its response comes. Nothing is ever taken back from here but by a bus reset.
+/// its response comes. What is on the bus is not taken back but by a bus reset.
 pub(super) struct Outbox<W> {
     actions: VecDeque<Action>,
     generation: Option<Generation>,
@@ -61,11 +61,10 @@ impl<W> Outbox<W> {
 
     /// Whether so many requests wait for an answer that no more should be started.
     pub(super) fn is_full(&self) -> bool {
-        self.pending.len() + self.paused.len() >= self.limit
+        self.under_way() >= self.limit
     }
 
     /// How many requests wait for an answer or for their next attempt.
-    #[cfg(test)]
     pub(super) fn under_way(&self) -> usize {
         self.pending.len() + self.paused.len()
     }
@@ -178,6 +177,23 @@ impl<W> Outbox<W> {
         self.paused.retain(|(_, pending)| !gone(&pending.who));
     }
 
+    /// Drops those that nobody has fetched by [`Self::next_action`] yet, too. Whether there were any.
+    pub(super) fn cancel(&mut self, gone: impl Fn(&W) -> bool) -> bool {
+        let before = self.under_way();
+        let pending = &mut self.pending;
+        self.actions.retain(|action| match action {
+            Action::Send(Transaction { token, .. })
+                if pending.get(&token.0).is_some_and(|sent| gone(&sent.who)) =>
+            {
+                pending.remove(&token.0);
+                false
+            }
+            _ => true,
+        });
+        self.cancel_resends(gone);
+        self.under_way() < before
+    }
+
     /// The bus was reset: what waits for an answer will not get one that matters.
     pub(super) fn bus_reset(&mut self, generation: Generation) {
         self.generation = Some(generation);
@@ -258,6 +274,31 @@ mod tests {
             let whose = outbox.take(token, rcode, Instant::ZERO);
             assert_eq!(whose.is_none(), is_repeated, "{rcode}");
             assert_eq!(outbox.poll_timeout().is_some(), is_repeated);
+        }
+    }
+
+    #[test]
+    fn what_is_not_on_the_bus_can_be_taken_back() {
+        let mut outbox = outbox();
+        let send = |outbox: &mut Outbox<_>, who| {
+            outbox.send(who, ROUTE, Address::new(0), Operation::ReadQuadlet);
+        };
+        send(&mut outbox, "on the bus");
+        let token = sent(&mut outbox).unwrap().token;
+        send(&mut outbox, "busy");
+        let busy = sent(&mut outbox).unwrap().token;
+        assert_eq!(outbox.take(busy, RCode::BUSY, Instant::ZERO), None);
+        send(&mut outbox, "not sent");
+        send(&mut outbox, "another");
+        assert!(outbox.cancel(|who| *who != "another"));
+        assert!(!outbox.cancel(|who| *who != "another"));
+        assert_eq!(outbox.poll_timeout(), None);
+        let other = sent(&mut outbox).unwrap().token;
+        assert!(sent(&mut outbox).is_none());
+        assert_eq!(outbox.under_way(), 2);
+        for (token, who) in [(token, "on the bus"), (other, "another")] {
+            let ended = outbox.take(token, RCode::COMPLETE, Instant::ZERO);
+            assert_eq!(ended, Some(who));
         }
     }
 

@@ -164,6 +164,9 @@ impl Bridge {
                     return Err(RCode::CONFLICT_ERROR);
                 }
                 self.management.start(source, pointer);
+                if self.is_late {
+                    self.management.doubt();
+                }
                 Ok(Response::COMPLETE)
             }
             _ => Err(RCode::TYPE_ERROR),
@@ -216,6 +219,8 @@ impl Bridge {
             }
             (AgentRegister::AgentState, Operation::WriteQuadlet { .. }) => Ok(Response::COMPLETE),
             (AgentRegister::AgentReset, Operation::WriteQuadlet { .. }) => {
+                // A status that is still here is of an ORB that the host has just given up.
+                self.outbox.cancel(|who| *who == Who::Status { slot });
                 self.drop_tasks(slot);
                 Ok(Response::COMPLETE)
             }

@@ -139,13 +139,22 @@ impl Host {
         let (bus, node, now) = (&mut self.bus, self.bridge, self.now);
         while let Some(event) = bus.poll_event(node) {
             program.handle(event, now);
-            while let Some(action) = program.poll_action() {
-                match action {
-                    Action::Send(transaction) => bus.send(node, transaction, now),
-                    Action::Respond { handle, response } => {
-                        bus.respond(node, handle, response, now).unwrap();
-                    }
-                }
+            do_actions(bus, node, program, now);
+        }
+    }
+
+    /// The next thing that a program which is not here has to be told.
+    pub(super) fn next_for_program(&mut self) -> Option<Event> {
+        loop {
+            while let Some(event) = self.bus.poll_event(self.me) {
+                self.event(event);
+            }
+            if let Some(event) = self.bus.poll_event(self.bridge) {
+                return Some(event);
+            }
+            if !self.bus.has_event(self.me) {
+                self.now = self.now.max(self.bus.poll_timeout()?);
+                self.bus.handle_timeout(self.now);
             }
         }
     }
@@ -182,15 +191,24 @@ impl Host {
     }
 
     pub(super) fn write_pointer(&mut self, register: Address, to: Address) {
+        let data = Pointer::next_orb(to).as_bytes().to_vec();
+        self.send(register, Operation::WriteBlock { data });
+    }
+
+    /// Resets the agent whose ORB_POINTER this is.
+    pub(super) fn reset_agent(&mut self, orb_pointer: Address) {
+        let register = Address::new(orb_pointer.get() - 4);
+        self.send(register, Operation::WriteQuadlet { data: [0; 4] });
+    }
+
+    fn send(&mut self, address: Address, operation: Operation) {
         let transaction = Transaction {
             token: Token(1),
             destination: self.bus.id_of(self.bridge).unwrap(),
             generation: self.bus.generation(),
             speed: Speed::S400,
-            address: register,
-            operation: Operation::WriteBlock {
-                data: Pointer::next_orb(to).as_bytes().to_vec(),
-            },
+            address,
+            operation,
         };
         self.bus.send(self.me, transaction, self.now);
     }
@@ -206,11 +224,28 @@ impl Host {
         self.status.pop().unwrap()
     }
 
-    pub(super) fn log_in(&mut self) -> LoginResponse {
+    fn login_orb(&self) -> ManagementOrb {
         let (response, fifo) = (self.pointer(RESPONSE), self.pointer(FIFO));
-        let orb = ManagementOrb::login(0, false, 2, response, 16, fifo);
+        ManagementOrb::login(0, false, 2, response, 16, fifo)
+    }
+
+    pub(super) fn log_in(&mut self) -> LoginResponse {
+        let orb = self.login_orb();
         let status = self.carry_out(self.management_agent, orb.as_bytes());
         assert_eq!(status.status, 0);
+        self.login_response()
+    }
+
+    /// Asks for a login, and does not wait for it.
+    pub(super) fn ask_for_login(&mut self) {
+        let orb = self.login_orb();
+        self.poke(ORB, orb.as_bytes());
+        let to = self.at(ORB);
+        self.write_pointer(self.management_agent, to);
+    }
+
+    /// What is where the answer to a LOGIN belongs.
+    pub(super) fn login_response(&self) -> LoginResponse {
         LoginResponse::read_from_bytes(&self.bytes[RESPONSE as usize..][..16]).unwrap()
     }
 
@@ -226,6 +261,18 @@ impl Host {
         let payload = MaxPayload::negotiate(Speed::S400, 11);
         let data = self.pointer(DATA);
         CommandOrb::new(block).with_data(direction, data, length, false, Speed::S400, payload)
+    }
+}
+
+/// What a program wants done.
+pub(super) fn do_actions(bus: &mut Bus, node: NodeIndex, program: &mut Bridge, now: Instant) {
+    while let Some(action) = program.poll_action() {
+        match action {
+            Action::Send(transaction) => bus.send(node, transaction, now),
+            Action::Respond { handle, response } => {
+                bus.respond(node, handle, response, now).unwrap();
+            }
+        }
     }
 }
 

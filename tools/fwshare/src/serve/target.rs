@@ -16,6 +16,12 @@ use crate::error::Failure;
 /// it at once, or two seconds after the one before.
 const RESET_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often it looks after the time at least.
+const TURN: Duration = Duration::from_millis(500);
+/// A turn that took longer than this leaves doubt whether hosts still wait for answers: they do so
+/// for two seconds (Linux), or less.
+const LATE: Duration = Duration::from_secs(1);
+
 /// Something to be told.
 pub(super) enum Event {
     /// The others can see the disk.
@@ -49,6 +55,10 @@ pub(super) struct Target {
     /// Of the last bus reset.
     generation: Option<Generation>,
     stage: Stage,
+    /// When the last turn began.
+    turned: Instant,
+    /// It was late, and there are things that happened before.
+    catches_up: bool,
 }
 
 impl Target {
@@ -77,7 +87,8 @@ impl Target {
         let placed = bridge.place_agents(agents);
         placed.map_err(|error| failure::of_bridge(&error))?;
         let descriptor = port.add_descriptor(&unit).map_err(refused)?;
-        let until = port.now() + RESET_PATIENCE;
+        let turned = port.now();
+        let until = turned + RESET_PATIENCE;
         Ok(Self {
             port,
             bridge,
@@ -87,6 +98,8 @@ impl Target {
             guests: Guests::default(),
             generation: None,
             stage: Stage::Appearing { until },
+            turned,
+            catches_up: false,
         })
     }
 
@@ -97,7 +110,11 @@ impl Target {
         mut tell: impl FnMut(Event) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         loop {
-            drive(&mut *self.port, &mut self.bridge).map_err(|error| self.lost(&error))?;
+            self.notice_standstill();
+            // What has happened before comes first: it may take back what is to be sent.
+            if !self.catches_up {
+                drive(&mut *self.port, &mut self.bridge).map_err(|error| self.lost(&error))?;
+            }
             // Who was there before knows the way, and may be in before all others can see it.
             if !matches!(self.stage, Stage::Appearing { .. }) {
                 for guest in self.guests.look(&self.bridge) {
@@ -123,6 +140,10 @@ impl Target {
                 _ => {}
             }
             let event = self.next_event()?;
+            if event.is_none() && self.catches_up {
+                self.catches_up = false;
+                self.bridge.caught_up();
+            }
             if let Some(BusEvent::BusReset(reset)) = &event {
                 let before = self.generation.replace(reset.generation);
                 let is_new = before.is_some_and(|before| before != reset.generation);
@@ -145,14 +166,31 @@ impl Target {
         }
     }
 
+    /// Tells the bridge when a turn has taken too long: there was no processor, or an image was slow.
+    fn notice_standstill(&mut self) {
+        let now = self.port.now();
+        let turn = now.saturating_since(self.turned);
+        self.turned = now;
+        if turn > LATE {
+            tracing::warn!(?turn, "stood still: hosts may have to ask again");
+            self.bridge.stood_still();
+            self.catches_up = true;
+        }
+    }
+
     fn next_event(&mut self) -> Result<Option<BusEvent>, Failure> {
         let own = match self.stage {
             Stage::Appearing { until } | Stage::Disappearing { until } => Some(until),
             Stage::Open => None,
         };
         let due = own.into_iter().chain(self.bridge.poll_timeout()).min();
-        let timeout = due.map(|due| due.saturating_since(self.port.now()));
-        let event = self.port.next_event(timeout);
+        let timeout = due.map_or(TURN, |due| due.saturating_since(self.port.now()).min(TURN));
+        let timeout = if self.catches_up {
+            Duration::ZERO
+        } else {
+            timeout
+        };
+        let event = self.port.next_event(Some(timeout));
         event.map_err(|error| self.lost(&error))
     }
 
