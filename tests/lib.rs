@@ -37,6 +37,8 @@ mod judge;
 mod lab;
 #[path = "support/run.rs"]
 mod run;
+#[path = "support/units.rs"]
+mod units;
 #[path = "support/workers.rs"]
 mod workers;
 #[path = "support/world.rs"]
@@ -52,4 +54,5 @@ pub use guests::{Guests, InGuest, PRELUDE, fwshare_program};
 pub use judge::{Judge, judge, needs_fuse, needs_root, python_with, skipped};
 pub use lab::Lab;
 pub use run::{Said, TIME_LIMIT, run};
+pub use units::{Systemd, shipped_unit};
 pub use workers::{Tally, Workers};

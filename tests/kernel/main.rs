@@ -12,6 +12,7 @@
 //! | `resets` | `fwshare login` twice, and kernel | our bridge |
 //! | `control` | `fwshare login`, and resets while it is used | our bridge, kernel |
 //! | `serve` | kernel | `fwshare serve` on a real `/dev/fw0` |
+//! | `service` | `fwshare@.service` under systemd, with an nbd device | our bridge |
 //! | `ublk` | `fwshare login --export ublk` on a real `/dev/fw*` | our bridge |
 //! | `upgrade` | `fwshare login` that starts itself anew under nbd and ublk devices | our bridge |
 //! | `setup` | kernel, as `fwshare setup-initramfs --now` tells it | our bridge |
@@ -31,6 +32,7 @@ mod recordings;
 mod resets;
 mod sbp_target;
 mod serve;
+mod service;
 mod setup;
 mod ublk;
 mod upgrade;

@@ -4,18 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use fwshare_tests::{Lab, Said, fwshare, judge, needs_root, run, skipped};
+use fwshare_tests::{Lab, Said, Systemd, fwshare, judge, needs_root, run, skipped};
 
 use crate::BRIDGE;
-
-const MANAGER: &str = "/lib/systemd/systemd";
-/// What the unit's dependencies name.
-const TARGETS: [&str; 5] = ["sysinit", "basic", "shutdown", "multi-user", "test"];
-const JOURNAL: [&str; 3] = [
-    "systemd-journald.service",
-    "systemd-journald.socket",
-    "systemd-journald-dev-log.socket",
-];
 
 /// Has the manager run the steps, passes on what they say, and has all of it end with them. `$1` is
 /// the test's folder, `$2` the manager, `$3` the steps, and the rest is for those.
@@ -65,10 +56,10 @@ within waits
 echo "without a disk=$(shows SubState)"
 eval "$1 replug bridge0"
 within is SubState running
-echo "with a disk=$(shows StatusText)"
+device=$(has_said '^Export' | sed 's/.* //')
+echo "with a disk=$(shows StatusText | sed "s $device DEVICE ")"
 grep -E '^(CapEff|NoNewPrivs|Seccomp):' "/proc/$(shows MainPID)/status" | tr -d '\t' | tr : =
 
-device=$(has_said '^Export' | sed 's/.* //')
 mkfs.ext4 -q "$device" && mkdir /run/mnt && mount "$device" /run/mnt || echo "mount=no"
 echo something > /run/mnt/file
 systemctl reload "$unit"
@@ -96,15 +87,10 @@ systemctl stop "$unit"
 echo "ended=$(shows Result)"
 "#;
 
-/// The shipped unit, with the program and the bus of the test.
+/// Has the shipped unit use the program and the bus of the test.
 fn prepare(lab: &Lab) {
     let units = lab.path("units");
-    let write = |name: &str, text: &str| fs::write(units.join(name), text).unwrap();
-    let drop_in = units.join("fwshare@.service.d");
-    fs::create_dir_all(&drop_in).unwrap();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/fwshare/system");
-    let shipped = fs::read_to_string(shipped.join("fwshare@.service")).unwrap();
-    write("fwshare@.service", &shipped);
+    Systemd::write_units(&units);
     let configuration = lab.path("fwshare.toml");
     let here = format!(
         "[Service]\nExecStart=\nExecStart={} login --config={} --bus {} --wait %i\n",
@@ -112,27 +98,12 @@ fn prepare(lab: &Lab) {
         configuration.display(),
         lab.host(0).display()
     );
+    let drop_in = units.join("fwshare@.service.d");
+    fs::create_dir(&drop_in).unwrap();
     fs::write(drop_in.join("here.conf"), here).unwrap();
     let disk = "[[disk]]\nname = \"archive\"\nguid = \"0030e000000001fa\"\nshared = true\n\
                 export = [\"file:/run/fwshare/archive,loop\"]\n";
     fs::write(configuration, disk).unwrap();
-    for target in TARGETS {
-        let wants = match target {
-            "test" => JOURNAL.join(" "),
-            _ => String::new(),
-        };
-        let text = format!("[Unit]\nDefaultDependencies=no\nWants={wants}\n");
-        write(&format!("{target}.target"), &text);
-    }
-    for name in JOURNAL {
-        fs::copy(
-            Path::new("/lib/systemd/system").join(name),
-            units.join(name),
-        )
-        .unwrap();
-    }
-    let nothing = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=true\n";
-    write("modprobe@.service", nothing);
 }
 
 /// Runs the steps. `None`: skip the test, the user has been told.
@@ -144,7 +115,7 @@ fn under_systemd(lab: &Lab) -> Option<Said> {
     if !needs_root() {
         return None;
     }
-    if !Path::new(MANAGER).exists() {
+    if !Path::new(Systemd::MANAGER).exists() {
         skipped("needs systemd (Debian package systemd)");
         return None;
     }
@@ -156,7 +127,9 @@ fn under_systemd(lab: &Lab) -> Option<Said> {
     let meddler = format!("{:?}", lab.meddler(&[]));
     let mut command = unshare.command();
     command.args(["--mount", "sh", "-euc", OUTSIDE, "sh"]);
-    command.arg(lab.path("")).args([MANAGER, STEPS, &meddler]);
+    command
+        .arg(lab.path(""))
+        .args([Systemd::MANAGER, STEPS, &meddler]);
     Some(run(&mut command, &[]))
 }
 
@@ -171,7 +144,7 @@ fn a_disk_is_waited_for_served_kept_while_it_is_mounted_and_served_again_after_a
     assert!(said.success(), "{said}");
     for line in [
         "without a disk=start",
-        "with a disk=0030e000000001fa:0: served at file:/run/fwshare/archive",
+        "with a disk=0030e000000001fa:0: served at DEVICE",
         // CAP_SYS_ADMIN, and a filter.
         "CapEff=0000000000200000",
         "NoNewPrivs=1",

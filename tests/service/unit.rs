@@ -1,22 +1,18 @@
 //! The unit, judged by systemd's own programs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use fwshare_tests::{fwshare, judge, run, skipped};
+use fwshare_tests::{fwshare, judge, run, shipped_unit, skipped};
 use tempfile::TempDir;
 
 const FSTAB_GENERATOR: &str = "/usr/lib/systemd/system-generators/systemd-fstab-generator";
 
-fn shipped() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/fwshare/system/fwshare@.service")
-}
-
 /// A folder with the unit, whose program is the one of this tree.
 fn units() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let text = fs::read_to_string(shipped()).unwrap();
+    let text = fs::read_to_string(shipped_unit()).unwrap();
     let program = fwshare().get_program().to_str().unwrap().to_owned();
     let text = text.replace("/usr/bin/fwshare", &program);
     assert!(text.contains(&program));
@@ -42,7 +38,7 @@ fn what_the_unit_leaves_open_is_within_what_was_promised() {
     let Some(analyze) = judge("systemd-analyze") else {
         return;
     };
-    let unit = shipped().display().to_string();
+    let unit = shipped_unit().display().to_string();
     let said = analyze.try_run(["security", "--offline=true", "--threshold=30", &unit]);
     assert!(said.success(), "{said}");
     let said = analyze.try_run(["security", "--offline=true", "--threshold=29", &unit]);
@@ -64,7 +60,7 @@ fn a_mount_requires_the_unit_and_waits_for_the_device_as_long_as_the_unit_does()
         skipped("needs systemd's generator of mounts");
         return;
     }
-    let text = fs::read_to_string(shipped()).unwrap();
+    let text = fs::read_to_string(shipped_unit()).unwrap();
     let mut lines = text
         .lines()
         .skip_while(|line| !line.starts_with("#     /dev/"));

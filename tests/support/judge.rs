@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("fio", "fio"),
     ("fsck.ocfs2", "ocfs2-tools"),
     ("journalctl", "systemd"),
+    ("kill", "procps"),
     ("ldd", "libc-bin"),
     ("losetup", "mount"),
     ("mkfs.ext4", "e2fsprogs"),

@@ -21,7 +21,8 @@
 //!   that never ends is paced.
 //! - Busy receivers: a request for which there is no room waits until software makes some, and the
 //!   transmit context that sent it waits too. After as many retries as ATRetries has, it ends with
-//!   ack_busy_X. A receive context that does not run is busy at once.
+//!   ack_busy_X. A receive context that does not run is busy at once. A packet that would stop Linux's
+//!   driver (see `receive`) waits as if there were no room.
 //! - What the hardware answers itself: reads of the configuration ROM, the four CSRs, and the
 //!   memory below [`PhyUpperBound`](ohci_raw::regs::PHY_UPPER_BOUND) for nodes that the filter
 //!   names. Posted writes.

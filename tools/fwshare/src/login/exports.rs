@@ -107,6 +107,16 @@ impl Exports {
         uris
     }
 
+    /// The same for people: block devices by their own names.
+    pub(super) fn places(&self) -> Vec<String> {
+        let mut places = self.server.as_ref().map_or_else(Vec::new, Server::uris);
+        places.extend(self.others.iter().map(|export| match export.device() {
+            Some(device) => device.path().display().to_string(),
+            None => export.name(),
+        }));
+        places
+    }
+
     /// The block devices.
     pub(super) fn devices(&self) -> Vec<Device> {
         let devices = self.others.iter().filter_map(|export| {

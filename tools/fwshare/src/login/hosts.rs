@@ -166,11 +166,11 @@ impl Hosts {
         if !watches.all(|watch| watch.state().login_id.is_some()) {
             return format!("{name}: not logged in now; requests wait for the disk");
         }
-        let exports = self.hosts.iter().flat_map(|host| host.exports.uris());
-        let exports: Vec<_> = exports.collect();
-        match exports[..] {
+        let places = self.hosts.iter().flat_map(|host| host.exports.places());
+        let places: Vec<_> = places.collect();
+        match places[..] {
             [] => format!("{name}: logged in"),
-            _ => format!("{name}: served at {}", exports.join(", ")),
+            _ => format!("{name}: served at {}", places.join(", ")),
         }
     }
 
