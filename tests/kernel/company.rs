@@ -31,7 +31,7 @@ fn the_kernel_and_fwshare_read_what_the_other_has_written() {
     };
     let kernel = with_firewire_sbp2(disk::spec(&guests, 1), "exclusive_login=0");
     let (kernel, fwshare) = after_another(&kernel, &with_fwshare(disk::spec(&guests, 2)));
-    kernel.sh("await 60 test -b /dev/sda");
+    kernel.sh("await 60 opens /dev/sda");
     fwshare.sh(&format!("await 30 test -e /dev/fw1; {LOGIN}"));
     let logins = fwshare.sh("fwshare logins");
     for guid in ["02000000f05b2000", "02000000f05b2001"] {
@@ -75,7 +75,7 @@ fn an_exclusive_login_of_the_kernel_is_named_with_its_remedy() {
     // The other's arrival has reset the bus. A driver that is unloaded before it has reconnected
     // cannot log out, and the bridge holds its login for it.
     fwshare.sh("await 30 test -e /dev/fw1");
-    kernel.sh("await 60 test -b /dev/sda
+    kernel.sh("await 60 opens /dev/sda
          await 60 dd if=/dev/sda of=/dev/null bs=512 count=1 iflag=direct");
     let said =
         fwshare.sh("fwshare login --shared --export nbd:unix:/run/disk.sock || echo status $?");
@@ -85,7 +85,7 @@ fn an_exclusive_login_of_the_kernel_is_named_with_its_remedy() {
     // What it advises helps, and needs no start of anything else.
     kernel.sh("rmmod firewire_sbp2
          modprobe firewire-sbp2 exclusive_login=0
-         await 60 test -b /dev/sda");
+         await 60 opens /dev/sda");
     fwshare.sh(LOGIN);
     fwshare.sh(LOGOUT);
 }
@@ -97,7 +97,7 @@ fn a_disk_is_taken_from_the_kernels_driver_and_given_back() {
     };
     let spec = with_fwshare(with_firewire_sbp2(disk::spec(&guests, 1), ""));
     let guest = Guest::start(&spec).expect("a guest");
-    let said = guest.sh("await 60 test -b /dev/sda
+    let said = guest.sh("await 60 opens /dev/sda
          fwshare scan
          fwshare login --shared --export nbd:unix:/run/disk.sock || echo status $?");
     assert!(said.contains("--unbind-kernel"), "{said}");
@@ -118,7 +118,7 @@ fn a_disk_is_taken_from_the_kernels_driver_and_given_back() {
     guest.sh(&take);
     guest.sh("test ! -e /dev/sda; dd if=/host/data of=/dev/nbd0 bs=1M oflag=direct conv=fsync");
     guest.sh(LOGOUT);
-    guest.sh("await 60 test -b /dev/sda
+    guest.sh("await 60 opens /dev/sda
          dd if=/dev/sda bs=1M count=8 iflag=direct > /tmp/read
          cmp /tmp/read /host/data");
 }

@@ -18,7 +18,7 @@ fn a_disk_of_the_kernels_own(kernel: &str) {
     };
     let spec = with_firewire_sbp2(disk::spec(&guests, 1), "").program("sg_inq");
     let guest = Guest::start(&spec).expect("a guest");
-    let said = guest.sh("await 30 test -b /dev/sda
+    let said = guest.sh("await 30 opens /dev/sda
          cat /sys/block/sda/size
          sg_inq /dev/sda
          dmesg | grep firewire_sbp2");
@@ -64,7 +64,7 @@ fn a_disk_by_a_line_interrupt() {
     let spec = with_firewire_sbp2(disk::spec(&guests, 1), "");
     let spec = spec.kernel_argument("firewire_ohci.quirks=0x10");
     let guest = Guest::start(&spec).expect("a guest");
-    let said = guest.sh("await 30 test -b /dev/sda
+    let said = guest.sh("await 30 opens /dev/sda
          dd if=/dev/urandom of=/tmp/data bs=1M count=4
          dd if=/tmp/data of=/dev/sda bs=1M oflag=direct
          dd if=/dev/sda bs=1M count=4 iflag=direct > /tmp/read

@@ -44,7 +44,7 @@ fn the_kernels_initiator_is_recorded_and_the_bridge_does_the_same_again() {
         .into_iter()
         .fold(guests.spec(1), |spec, module| spec.module(module));
     let guest = Guest::start(&spec.program("dd").program("cmp")).expect("a guest");
-    guest.sh("await 30 test -b /dev/sda
+    guest.sh("await 30 opens /dev/sda
         dd if=/dev/zero bs=512 count=6 | tr '\\0' '\\245' > /tmp/data
         dd if=/tmp/data of=/dev/sda bs=3072 seek=4 oflag=direct conv=fsync
         dd if=/dev/sda bs=3072 skip=4 count=1 iflag=direct > /tmp/read

@@ -113,7 +113,7 @@ fn what_the_kernels_driver_makes_of_bus_resets() {
     };
     let kernel = with_firewire_sbp2(spec(&guests, 1), "exclusive_login=0");
     let kernel = Guest::start(&kernel).expect("a guest");
-    kernel.sh("await 60 test -b /dev/sda");
+    kernel.sh("await 60 opens /dev/sda");
     let options = "--continue_on_error=all";
     let said = storm(&guests, &[(&kernel, work("/dev/sda", 0, options))]);
     let log = kernel.sh("dmesg | grep -cE 'I/O error' || true");

@@ -88,7 +88,7 @@ fn an_initiator_that_dies_takes_the_kernels_target_with_it() {
     for _ in 0..ATTEMPTS {
         let host = with_firewire_sbp2(disk::spec(&guests, 1), "");
         let (host, disk) = host_and_target(&guests, &host);
-        host.sh("await 60 test -b /dev/sda");
+        host.sh("await 60 opens /dev/sda");
         let writing = "while dd if=/dev/zero of=/dev/sda bs=1M count=64 oflag=direct; do :; done";
         let _running = host.spawn(writing).expect("a command");
         host.sh("busy() { read -r _ _ _ _ _ _ sectors _ < /sys/block/sda/stat; test $sectors -gt 4096; }; await 60 busy");
@@ -127,7 +127,7 @@ fn the_backported_kernel_at_both_ends() {
     let host = with_firewire_sbp2(disk::spec(&guests, 1), "");
     let (host, _disk) = host_and_target(&guests, &host);
     std::fs::write(host.folder().join("data"), pattern(16 << 20, 8)).expect("the data");
-    let said = host.sh("await 90 test -b /dev/sda
+    let said = host.sh("await 90 opens /dev/sda
          dd if=/host/data of=/dev/sda bs=1M oflag=direct conv=fsync
          dd if=/dev/sda bs=1M count=32 iflag=direct of=/dev/null
          dd if=/dev/sda bs=1M count=16 iflag=direct > /tmp/read

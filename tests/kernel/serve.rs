@@ -31,7 +31,7 @@ fn host_and_disk(guests: &Guests) -> (Guest, Guest) {
          is_there() { test -s /run/serve.json || { cat /run/serve.err; false; }; }
          await 30 is_there
          cat /run/serve.json");
-    host.sh("await 60 test -b /dev/sda");
+    host.sh("await 60 opens /dev/sda");
     (host, served)
 }
 

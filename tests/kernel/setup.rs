@@ -36,7 +36,7 @@ fn a_driver_that_has_a_disk_shares_it_from_now_on() {
     let other = disk::spec(&guests, 2).program(&fwshare_program());
     let (first, other) = after_another(&first, &other);
     first.sh(&format!(
-        "await 60 test -b /dev/sda; grep Y {PARAMETER}; depmod"
+        "await 60 opens /dev/sda; grep Y {PARAMETER}; depmod"
     ));
     another_may_log_in(&other, false);
 
@@ -56,7 +56,7 @@ fn a_driver_that_has_a_disk_shares_it_from_now_on() {
     );
     assert!(said.contains("status 6"), "{said}");
 
-    let said = first.sh(&format!("{NOW}; await 60 test -b /dev/sda"));
+    let said = first.sh(&format!("{NOW}; await 60 opens /dev/sda"));
     assert!(said.contains("Y before, N now"), "{said}");
     assert!(
         said.contains("the driver was unloaded and loaded again"),
@@ -70,7 +70,7 @@ fn a_driver_that_has_a_disk_shares_it_from_now_on() {
     let said = first.sh(&format!(
         "mv /usr/sbin/modprobe /usr/sbin/none
          {NOW} --exclusive
-         await 60 test -b /dev/sda"
+         await 60 opens /dev/sda"
     ));
     assert!(said.contains("N before, Y now"), "{said}");
     assert!(said.contains("has logged in to its disks again"), "{said}");

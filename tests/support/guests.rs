@@ -158,7 +158,8 @@ pub trait InGuest {
     fn sh(&self, script: &str) -> String;
 }
 
-/// What scripts in guests can use.
+/// What scripts in guests can use. A disk's node is there a moment before it can be opened (ENXIO):
+/// `await 30 opens /dev/sda`.
 pub const PRELUDE: &str = r#"set -eu
 await() {
   local left=$(($1 * 10))
@@ -169,6 +170,7 @@ await() {
     sleep 0.1
   done
 }
+opens() { true < "$1"; }
 "#;
 
 impl InGuest for Guest {

@@ -69,8 +69,11 @@ impl Bridge {
 
     /// Drops the ORB under way, and the login that it has led to.
     pub(super) fn forget_management_orb(&mut self) {
+        let function = self.management.orb().map(ManagementOrb::function);
+        if function == Some(Function::LOGIN) {
+            self.counters.count_login_refused();
+        }
         self.management.reset();
-        self.counters.count_login_refused();
         if let Some(slot) = self.new_login.take() {
             self.drop_login(slot);
         }

@@ -131,7 +131,7 @@ fn keep_busy(guest: &Guest, pull: u8) {
     std::fs::write(guest.folder().join("mark"), mark(pull)).expect("a file");
     std::fs::write(guest.folder().join("busy"), vec![b'A' + pull; BUSY_SIZE]).expect("a file");
     let marked = guest.run(&format!(
-        "until [ -b /dev/sda ]; do sleep 0.1; done
+        "until {{ true < /dev/sda; }} 2> /dev/null; do sleep 0.1; done
          dd if=/host/mark of=/dev/sda bs={BLOCK} seek={pull} conv=fsync"
     ));
     let marked = marked.expect("an end");
@@ -203,7 +203,7 @@ fn the_bus_and_its_bridge_get_over_a_machine_whose_plug_is_pulled() {
     guest.wait_until_up().expect("up");
     let logins = bench.bridge().logins;
     let read = guest.run(
-        "until [ -b /dev/sda ]; do sleep 0.1; done
+        "until { true < /dev/sda; } 2> /dev/null; do sleep 0.1; done
          dd if=/dev/sda of=/host/disk bs=65536",
     );
     let read = read.expect("an end");

@@ -29,7 +29,7 @@ fn a_command_has_its_files_is_heard_while_it_runs_and_its_status_is_passed_on() 
             "cat /root/note; until [ -e /host/go ]; do sleep 0.1; done
              mkdir -p /root/out/deep && echo result > /root/out/deep/file
              sha256sum --version | head -n 1 >&2
-             until [ -b /dev/sda ]; do sleep 0.1; done; cat /sys/block/sda/size; exit 7",
+             until { true < /dev/sda; } 2> /dev/null; do sleep 0.1; done; cat /sys/block/sda/size; exit 7",
         );
     let (mut vm, mut said) = Fwlab::start(&mut command);
     // It goes on when this has been heard.

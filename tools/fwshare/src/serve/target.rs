@@ -57,8 +57,8 @@ pub(super) struct Target {
     stage: Stage,
     /// When the last turn began.
     turned: Instant,
-    /// It was late, and there are things that happened before.
-    catches_up: bool,
+    /// Since when it has been catching up with what happened while it was late.
+    catches_up: Option<Instant>,
 }
 
 impl Target {
@@ -99,7 +99,7 @@ impl Target {
             generation: None,
             stage: Stage::Appearing { until },
             turned,
-            catches_up: false,
+            catches_up: None,
         })
     }
 
@@ -112,7 +112,7 @@ impl Target {
         loop {
             self.notice_standstill();
             // What has happened before comes first: it may take back what is to be sent.
-            if !self.catches_up {
+            if self.catches_up.is_none() {
                 drive(&mut *self.port, &mut self.bridge).map_err(|error| self.lost(&error))?;
             }
             // Who was there before knows the way, and may be in before all others can see it.
@@ -140,8 +140,11 @@ impl Target {
                 _ => {}
             }
             let event = self.next_event()?;
-            if event.is_none() && self.catches_up {
-                self.catches_up = false;
+            // Somebody who never stops writing must not keep the others waiting.
+            let now = self.port.now();
+            let is_over = |since| event.is_none() || now.saturating_since(since) > LATE;
+            if self.catches_up.is_some_and(is_over) {
+                self.catches_up = None;
                 self.bridge.caught_up();
             }
             if let Some(BusEvent::BusReset(reset)) = &event {
@@ -174,7 +177,7 @@ impl Target {
         if turn > LATE {
             tracing::warn!(?turn, "stood still: hosts may have to ask again");
             self.bridge.stood_still();
-            self.catches_up = true;
+            self.catches_up = Some(now);
         }
     }
 
@@ -185,7 +188,7 @@ impl Target {
         };
         let due = own.into_iter().chain(self.bridge.poll_timeout()).min();
         let timeout = due.map_or(TURN, |due| due.saturating_since(self.port.now()).min(TURN));
-        let timeout = if self.catches_up {
+        let timeout = if self.catches_up.is_some() {
             Duration::ZERO
         } else {
             timeout
