@@ -10,9 +10,17 @@ use crate::BRIDGE;
 
 /// Has the manager run the steps, passes on what they say, and has all of it end with them. `$1` is
 /// the test's folder, `$2` the manager, `$3` the steps, and the rest is for those.
+///
+/// The manager has a control group to itself, because it moves all processes that it finds in its
+/// own, and makes groups in it.
 const OUTSIDE: &str = r#"
 mkfifo "$1/said"
-unshare --fork --kill-child --pid --mount-proc --mount --cgroup --uts --ipc \
+mkdir "$1/groups"
+mount -t cgroup2 none "$1/groups"
+group=$1/groups$(sed -n 's/^0:://p' /proc/self/cgroup)/fwshare-test-$$
+mkdir "$group"
+sh -euc 'echo $$ > "$1"; shift; exec "$@"' sh "$group/cgroup.procs" \
+  unshare --fork --kill-child --pid --mount-proc --mount --cgroup --uts --ipc \
   sh -euc '
     folder=$1
     manager=$2
@@ -30,6 +38,12 @@ manager=$!
 cat "$1/said"
 kill -KILL "$manager"
 cat "$1/console" >&2
+left=200
+while grep -q "populated 1" "$group/cgroup.events" && [ $left -gt 0 ]; do
+  left=$((left - 1))
+  sleep 0.05
+done
+find "$group" -depth -type d -exec rmdir {} +
 "#;
 
 /// What is done with the unit; says KEY=VALUE. `$1` meddles with the bus.

@@ -191,6 +191,8 @@ fn traced(strace: &Path, calls: &str, deed: Deed, root: &Path) -> Command {
     command.args(["-f", "-qq", "-e", "signal=none"]);
     command.args(["-e", &format!("trace={calls}")]);
     command.env(DEED, deed.name()).env(ROOT, root);
+    // Cargo's folders would be searched for each library, in more ways the younger the processor is.
+    command.env_remove("LD_LIBRARY_PATH");
     command
 }
 
