@@ -38,7 +38,7 @@ mod lab;
 #[path = "support/run.rs"]
 mod run;
 #[path = "support/units.rs"]
-mod units;
+pub mod units;
 #[path = "support/workers.rs"]
 mod workers;
 #[path = "support/world.rs"]
@@ -54,5 +54,4 @@ pub use guests::{Guests, InGuest, PRELUDE, fwshare_program};
 pub use judge::{Judge, judge, needs_fuse, needs_root, python_with, skipped};
 pub use lab::Lab;
 pub use run::{Said, TIME_LIMIT, run};
-pub use units::{Systemd, shipped_unit};
 pub use workers::{Tally, Workers};

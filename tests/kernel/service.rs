@@ -6,17 +6,9 @@
 use std::path::Path;
 
 use fwlab::vm::Guest;
-use fwshare_tests::{Guests, InGuest, PRELUDE, Systemd, fwshare_program, judge};
+use fwshare_tests::{Guests, InGuest, PRELUDE, fwshare_program, judge, units};
 
 use crate::disk;
-
-/// What is in `/etc/fwshare/fwshare.toml`.
-const CONFIGURATION: &str = "[[disk]]
-name = \"archive\"
-guid = \"0030e000000001fa\"
-shared = true
-export = [\"nbd-device:/dev/nbd1\"]
-";
 
 /// Shell functions.
 const TOOLS: &str = "
@@ -34,11 +26,14 @@ fn start(guests: &Guests) -> Guest {
         std::fs::write(&path, text).expect("a file");
         path
     };
-    let configuration = file("fwshare.toml", CONFIGURATION);
+    let configuration = file(
+        "fwshare.toml",
+        &units::configuration("nbd-device:/dev/nbd1"),
+    );
     let machine = file("machine-id", "0123456789abcdef0123456789abcdef\n");
     let programs = [
-        Systemd::MANAGER,
-        Systemd::JOURNAL,
+        units::MANAGER,
+        units::JOURNAL,
         "systemctl",
         "journalctl",
         "unshare",
@@ -53,14 +48,14 @@ fn start(guests: &Guests) -> Guest {
         .into_iter()
         .fold(spec, |spec, program| spec.program(program));
     let guest = Guest::start(&spec).expect("a guest");
-    Systemd::write_units(&guest.folder().join("units"));
+    units::write(&guest.folder().join("units"));
     guest.sh(&format!(
         "await 30 test -e /dev/fw1
          mount -t cgroup2 none /sys/fs/cgroup
          SYSTEMD_UNIT_PATH=/host/units container=test unshare --fork --pid --mount-proc {} \\
            --system --unit=test.target --log-target=journal-or-kmsg < /dev/null > /run/systemd.out 2>&1 &
          await 30 test -S /run/systemd/private",
-        Systemd::MANAGER
+        units::MANAGER
     ));
     sh(
         &guest,

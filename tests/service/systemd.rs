@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use fwshare_tests::{Lab, Said, Systemd, fwshare, judge, needs_root, run, skipped};
+use fwshare_tests::{Lab, Said, fwshare, judge, needs_root, run, skipped, units};
 
 use crate::BRIDGE;
 
@@ -103,8 +103,8 @@ echo "ended=$(shows Result)"
 
 /// Has the shipped unit use the program and the bus of the test.
 fn prepare(lab: &Lab) {
-    let units = lab.path("units");
-    Systemd::write_units(&units);
+    let folder = lab.path("units");
+    units::write(&folder);
     let configuration = lab.path("fwshare.toml");
     let here = format!(
         "[Service]\nExecStart=\nExecStart={} login --config={} --bus {} --wait %i\n",
@@ -112,11 +112,10 @@ fn prepare(lab: &Lab) {
         configuration.display(),
         lab.host(0).display()
     );
-    let drop_in = units.join("fwshare@.service.d");
+    let drop_in = folder.join("fwshare@.service.d");
     fs::create_dir(&drop_in).unwrap();
     fs::write(drop_in.join("here.conf"), here).unwrap();
-    let disk = "[[disk]]\nname = \"archive\"\nguid = \"0030e000000001fa\"\nshared = true\n\
-                export = [\"file:/run/fwshare/archive,loop\"]\n";
+    let disk = units::configuration("file:/run/fwshare/archive,loop");
     fs::write(configuration, disk).unwrap();
 }
 
@@ -129,7 +128,7 @@ fn under_systemd(lab: &Lab) -> Option<Said> {
     if !needs_root() {
         return None;
     }
-    if !Path::new(Systemd::MANAGER).exists() {
+    if !Path::new(units::MANAGER).exists() {
         skipped("needs systemd (Debian package systemd)");
         return None;
     }
@@ -143,7 +142,7 @@ fn under_systemd(lab: &Lab) -> Option<Said> {
     command.args(["--mount", "sh", "-euc", OUTSIDE, "sh"]);
     command
         .arg(lab.path(""))
-        .args([Systemd::MANAGER, STEPS, &meddler]);
+        .args([units::MANAGER, STEPS, &meddler]);
     Some(run(&mut command, &[]))
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use fwshare_tests::{fwshare, judge, run, shipped_unit, skipped};
+use fwshare_tests::units::shipped;
+use fwshare_tests::{fwshare, judge, run, skipped};
 use tempfile::TempDir;
 
 const FSTAB_GENERATOR: &str = "/usr/lib/systemd/system-generators/systemd-fstab-generator";
@@ -12,7 +13,7 @@ const FSTAB_GENERATOR: &str = "/usr/lib/systemd/system-generators/systemd-fstab-
 /// A folder with the unit, whose program is the one of this tree.
 fn units() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let text = fs::read_to_string(shipped_unit()).unwrap();
+    let text = fs::read_to_string(shipped()).unwrap();
     let program = fwshare().get_program().to_str().unwrap().to_owned();
     let text = text.replace("/usr/bin/fwshare", &program);
     assert!(text.contains(&program));
@@ -38,7 +39,7 @@ fn what_the_unit_leaves_open_is_within_what_was_promised() {
     let Some(analyze) = judge("systemd-analyze") else {
         return;
     };
-    let unit = shipped_unit().display().to_string();
+    let unit = shipped().display().to_string();
     let said = analyze.try_run(["security", "--offline=true", "--threshold=30", &unit]);
     assert!(said.success(), "{said}");
     let said = analyze.try_run(["security", "--offline=true", "--threshold=29", &unit]);
@@ -60,7 +61,7 @@ fn a_mount_requires_the_unit_and_waits_for_the_device_as_long_as_the_unit_does()
         skipped("needs systemd's generator of mounts");
         return;
     }
-    let text = fs::read_to_string(shipped_unit()).unwrap();
+    let text = fs::read_to_string(shipped()).unwrap();
     let mut lines = text
         .lines()
         .skip_while(|line| !line.starts_with("#     /dev/"));

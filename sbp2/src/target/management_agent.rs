@@ -111,8 +111,8 @@ impl ManagementAgent {
     }
 
     /// The address of an ORB was written. The node id in it is ignored: management ORBs lie in
-    /// the memory of who writes.
-    pub(super) fn start(&mut self, requester: NodeId, pointer: [u8; 8]) {
+    /// the memory of who writes. `is_doubtful`: who may have given up by now.
+    pub(super) fn start(&mut self, requester: NodeId, pointer: [u8; 8], is_doubtful: bool) {
         let address = Address::new(u64::from_be_bytes(pointer) & !3);
         *self = Self {
             stage: Stage::Orb,
@@ -127,7 +127,7 @@ impl ManagementAgent {
                     length: MANAGEMENT_ORB_LENGTH,
                 },
             }),
-            is_doubtful: false,
+            is_doubtful,
         };
     }
 

@@ -163,10 +163,7 @@ impl Bridge {
                 if !self.management.is_idle() || self.outbox.is_full() {
                     return Err(RCode::CONFLICT_ERROR);
                 }
-                self.management.start(source, pointer);
-                if self.is_late {
-                    self.management.doubt();
-                }
+                self.management.start(source, pointer, self.is_late);
                 Ok(Response::COMPLETE)
             }
             _ => Err(RCode::TYPE_ERROR),

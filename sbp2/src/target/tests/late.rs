@@ -7,7 +7,7 @@ use ohci_raw::sim::{Bus, SPLIT_TIMEOUT, Timing};
 use zerocopy::IntoBytes;
 
 use super::virtual_bus::{Host, ORB, beside, do_actions, orb_pointer};
-use crate::target::BridgeProfile;
+use crate::target::{Bridge, BridgeProfile};
 use crate::wire::CommandOrb;
 
 const LATE: Duration = SPLIT_TIMEOUT.saturating_add(Duration::from_secs(1));
@@ -109,6 +109,17 @@ fn untold_the_bridge_writes_to_memory_that_may_be_somebody_elses() {
     assert_ne!(host.login_response(), memory);
 }
 
+/// Hands in so many events. What the last one leads to is not done.
+fn hand_in(host: &mut Host, bridge: &mut Bridge, events: usize) {
+    for left in (0..events).rev() {
+        let event = host.next_for_program().expect("the next step");
+        bridge.handle(event, host.now);
+        if left > 0 {
+            do_actions(&mut host.bus, host.bridge, bridge, host.now);
+        }
+    }
+}
+
 /// However far a LOGIN has got: the bridge knows what comes next, and has not done it yet.
 #[test]
 fn of_a_login_under_way_no_more_is_done_than_has_left_the_bridge() {
@@ -120,14 +131,7 @@ fn of_a_login_under_way_no_more_is_done_than_has_left_the_bridge() {
         let memory = host.login_response();
         let mut bridge = host.program.take().unwrap();
         host.ask_for_login();
-        for number in 0..=done {
-            let event = host.next_for_program().expect("the next step");
-            let now = host.now;
-            bridge.handle(event, now);
-            if number < done {
-                do_actions(&mut host.bus, host.bridge, &mut bridge, now);
-            }
-        }
+        hand_in(&mut host, &mut bridge, done + 1);
         bridge.stood_still();
         host.program = Some(bridge);
         // It goes on by what it wanted to do.
@@ -153,18 +157,10 @@ fn the_status_of_an_orb_that_was_given_up_is_not_written() {
     let to = host.at(ORB);
     host.write_pointer(agent, to);
     // The pointer, and the ORB: now it has been carried out.
-    for is_last in [false, true] {
-        let event = host.next_for_program().expect("the next step");
-        let now = host.now;
-        bridge.handle(event, now);
-        if !is_last {
-            do_actions(&mut host.bus, host.bridge, &mut bridge, now);
-        }
-    }
+    hand_in(&mut host, &mut bridge, 2);
     assert_eq!(host.counters.commands(), 2);
     host.reset_agent(agent);
-    let event = host.next_for_program().expect("the reset");
-    bridge.handle(event, host.now);
+    hand_in(&mut host, &mut bridge, 1);
     host.program = Some(bridge);
     host.run();
     assert!(host.status.is_empty());

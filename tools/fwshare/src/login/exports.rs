@@ -102,19 +102,22 @@ impl Exports {
 
     /// Where the disk can be found.
     pub(super) fn uris(&self) -> Vec<String> {
-        let mut uris = self.server.as_ref().map_or_else(Vec::new, Server::uris);
-        uris.extend(self.others.iter().map(|export| export.name()));
-        uris
+        self.named(|export| export.name())
     }
 
     /// The same for people: block devices by their own names.
     pub(super) fn places(&self) -> Vec<String> {
-        let mut places = self.server.as_ref().map_or_else(Vec::new, Server::uris);
-        places.extend(self.others.iter().map(|export| match export.device() {
+        self.named(|export| match export.device() {
             Some(device) => device.path().display().to_string(),
             None => export.name(),
-        }));
-        places
+        })
+    }
+
+    /// The server's URIs, and what each of the others is called.
+    fn named(&self, call: impl Fn(&dyn HostExport) -> String) -> Vec<String> {
+        let mut names = self.server.as_ref().map_or_else(Vec::new, Server::uris);
+        names.extend(self.others.iter().map(|export| call(&**export)));
+        names
     }
 
     /// The block devices.

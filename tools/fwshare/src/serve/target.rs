@@ -186,12 +186,12 @@ impl Target {
             Stage::Appearing { until } | Stage::Disappearing { until } => Some(until),
             Stage::Open => None,
         };
-        let due = own.into_iter().chain(self.bridge.poll_timeout()).min();
-        let timeout = due.map_or(TURN, |due| due.saturating_since(self.port.now()).min(TURN));
-        let timeout = if self.catches_up.is_some() {
-            Duration::ZERO
-        } else {
-            timeout
+        let timeout = match self.catches_up {
+            Some(_) => Duration::ZERO,
+            None => {
+                let due = own.into_iter().chain(self.bridge.poll_timeout()).min();
+                due.map_or(TURN, |due| due.saturating_since(self.port.now()).min(TURN))
+            }
         };
         let event = self.port.next_event(Some(timeout));
         event.map_err(|error| self.lost(&error))
